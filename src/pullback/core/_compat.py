@@ -1,0 +1,6 @@
+"""The one place that touches what differs, or may differ, between JAX versions."""
+
+from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun
+from jax.interpreters import ad, batching, mlir
+
+__all__ = ["ClosedJaxpr", "Primitive", "ad", "batching", "jaxpr_as_fun", "mlir"]

@@ -1,0 +1,27 @@
+"""Why a solver stopped: one enumeration for the whole package, each member with its cause and its remedy.
+
+`RESULTS` is an equinox enumeration: its members are arrays that pass through `jit` and `vmap`; compare them
+with `==`, and read the text with `RESULTS[result]`.
+"""
+
+import equinox as eqx
+
+
+class RESULTS(eqx.Enumeration):
+    successful = ""
+    max_steps_reached = (
+        "The maximum number of steps was reached before the tolerance was met. "
+        "Raise max_steps, loosen the tolerance, or start closer to the solution."
+    )
+    stalled = (
+        "No further progress was possible: the step or the decrease fell below rounding before the tolerance "
+        "was met. Loosen the tolerance, use higher precision, or improve the scaling of the problem."
+    )
+    breakdown = (
+        "The iteration broke down: a direction or subspace became numerically dependent. "
+        "Use another starting vector, a larger block, or a different solver."
+    )
+    nonfinite = (
+        "A value became NaN or infinite. Check the input for NaN and inf, start from a point where the function is "
+        "finite, or shorten the step."
+    )

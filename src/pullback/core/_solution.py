@@ -1,0 +1,51 @@
+"""`Solution`: what an iterative solver returns when asked for more than the value."""
+
+from typing import Generic, TypeVar
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, ArrayLike, PyTree
+
+from pullback.core._errors import ConvergenceError
+from pullback.core._results import RESULTS
+
+Value = TypeVar("Value")
+
+
+class Solution(eqx.Module, Generic[Value]):
+    """The outcome of an iterative solver.
+
+    Attributes:
+        value: the solution, any pytree.
+        result: a member of `RESULTS`; `RESULTS[solution.result]` is its text (cause and remedy).
+        residual: how far the solver's equation is from being met, in the solver's stated norm.
+        steps: the number of iterations taken.
+        stats: further numbers that the solver reports, by name (products with the operator, gaps, growth).
+    """
+
+    value: Value
+    result: RESULTS
+    residual: ArrayLike
+    steps: ArrayLike
+    stats: dict[str, PyTree[ArrayLike]] = eqx.field(default_factory=dict)
+
+    @property
+    def converged(self) -> Array:
+        """Whether the tolerance was met: a boolean array, one for each member of a batch."""
+        return self.result == RESULTS.successful
+
+    def unwrap(self, solver: str) -> Value:
+        """The value, if the solver converged.
+
+        Raises:
+            ConvergenceError: naming `solver`, the cause, the remedy, the residual and the steps. Inside `jit`
+                the same text is raised by the compiled program as `equinox.EquinoxRuntimeError`.
+        """
+        converged = self.converged
+        if isinstance(converged, jax.core.Tracer):
+            return self.result.error_if(self.value, ~converged)
+        if not converged.all():
+            raise ConvergenceError(
+                f"{solver}: {RESULTS[self.result]} Residual {self.residual}, steps {self.steps}.", self
+            )
+        return self.value

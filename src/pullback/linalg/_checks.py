@@ -1,0 +1,52 @@
+"""Input checks. Shapes are always checked; values only outside `jit`, where they can be read."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike
+
+from pullback.core import InputError
+
+
+def inexact(name: str, a: ArrayLike) -> Array:
+    """`a` as a floating-point or complex array; float32 and complex64 are kept."""
+    a = jnp.asarray(a)
+    if not jnp.issubdtype(a.dtype, jnp.inexact):
+        if not jnp.issubdtype(a.dtype, jnp.number):
+            raise InputError(f"{name} needs numbers, got dtype {a.dtype}.")
+        a = a.astype(jnp.result_type(float))
+    return a
+
+
+def square(name: str, a: Array) -> None:
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise InputError(f"{name} needs a square matrix (..., n, n), got shape {a.shape}.")
+    if a.shape[-1] == 0:
+        raise InputError(f"{name} needs at least one row, got shape {a.shape}.")
+
+
+def finite(name: str, *arrays: Array) -> None:
+    """Refuses NaN and infinities; skipped for traced values."""
+    for a in arrays:
+        if not isinstance(a, jax.core.Tracer) and not np.isfinite(np.asarray(a)).all():
+            raise InputError(f"{name}: the input contains NaN or infinite entries.")
+
+
+def hermitian(name: str, a: Array) -> Array:
+    """The Hermitian part of `a`, after checking that `a` has no other part worth naming.
+
+    Derivatives are those of the function of the Hermitian part: the gradient with respect to `a` is Hermitian.
+    """
+    square(name, a)
+    a_h = jnp.conj(jnp.swapaxes(a, -1, -2))
+    if not isinstance(a, jax.core.Tracer):
+        finite(name, a)
+        values = np.asarray(a)
+        scale = np.abs(values).max()
+        asymmetry = np.abs(values - np.asarray(a_h)).max()
+        if asymmetry > 1e3 * np.sqrt(np.finfo(a.dtype).eps) * scale:
+            raise InputError(
+                f"{name} needs a Hermitian matrix, but max|a - a^H| = {asymmetry:.2e} at max|a| = {scale:.2e}. "
+                "Pass (a + a^H)/2 if that is what is meant, or use a function for general matrices."
+            )
+    return (a + a_h) / 2

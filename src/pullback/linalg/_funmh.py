@@ -1,0 +1,170 @@
+r"""Functions of a Hermitian matrix, f(A) = U f(w) U†, with exact derivatives of every order at every spectrum.
+
+At a degeneracy the derivative of f(A) needs f′ *between* the levels of the block, which no rule on the pair
+(w, U) can know. With divided differences (Daleckii–Krein) there is nothing special about a degeneracy:
+
+    D^m f(A)[E_1 … E_m] = U ( Σ_perm Σ_{k..} f[w_i, w_k1, …, w_j] M¹_{i k1} M²_{k1 k2} ⋯ M^m_{.. j} ) U†,
+    M^s = U† E_s U.
+
+The family of these multilinear forms is closed under all that AD asks for:
+
+- derivative in A: one more argument, D^{m+1} f(A)[E_1 … E_m, dA];
+- derivative in E_s: the same form with dE_s in its place;
+- transpose in E_s: tr(C D^m f(A)[E_1 … E_m]) is symmetric under exchange of C with any E_s, because the divided
+  difference is a symmetric function of its points and the trace is cyclic. So the transpose is the same form
+  with the cotangent in the place of E_s;
+- parameters θ that f closes over: f is replaced by its directional derivative in θ.
+
+Cost: O(n³) for the value and the first derivative, O(n^{m+1}) for the m-th (O(n²) memory for every m).
+
+Sources: Yu. L. Daleckii, S. G. Krein (1951); N. J. Higham, Functions of Matrices (SIAM 2008), ch. 3;
+K. Bhatia, Matrix Analysis, ch. X.4.
+"""
+
+import itertools
+import math
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Inexact
+
+from pullback.core import linear_map
+from pullback.linalg import _checks
+from pullback.linalg._divided_differences import divided_difference, taylor_coefficients
+
+
+def funmh(
+    a: Inexact[Array, "*batch n n"], f: Callable[[Float[Array, ""]], Inexact[Array, ""]]
+) -> Inexact[Array, "*batch n n"]:
+    r"""f(a) for a Hermitian matrix `a` and a function `f` of a real number.
+
+    Exact derivatives in every mode and order, also where levels are degenerate or nearly so, with respect to `a`
+    and to whatever `f` closes over.
+
+    Args:
+        a: Hermitian matrix, real or complex, any leading batch axes. The Hermitian part is used.
+        f: scalar function, real in, real or complex out, written with `jax.numpy`; smooth near the eigenvalues
+            that are degenerate. Four derivatives more than asked for are evaluated at the eigenvalues; where
+            they are not finite, divided differences of values are used instead.
+
+    Raises:
+        InputError: `a` is not square, or (outside `jit`) not finite or not Hermitian.
+
+    Example: the derivative of exp(a)_01 in the direction of a_01 between two equal levels is e/2.
+        >>> import jax, jax.numpy as jnp, pullback as pb
+        >>> a = jnp.diag(jnp.array([1.0, 1.0, 2.0]))
+        >>> print(f"{jax.grad(lambda a: pb.linalg.funmh(a, jnp.exp)[0, 1])(a)[0, 1]:.10f}")
+        1.3591409142
+    """
+    a = _checks.hermitian("funmh", _checks.inexact("funmh", a))
+    f, theta = jax.closure_convert(f, jax.ShapeDtypeStruct((), a.real.dtype))
+    fun = partial(_funmh, f, theta)
+    return fun(a) if a.ndim == 2 else jnp.vectorize(fun, signature="(n,n)->(n,n)")(a)
+
+
+def _funmh(f, theta, a):
+    spectrum = tuple(jnp.linalg.eigh(jax.lax.stop_gradient(a), symmetrize_input=False))
+    return form(f, spectrum, tuple(theta), a, ())
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def form(f, spectrum, theta, a, es):
+    """D^m f(a)[es] with m = len(es) and f = f(x, *theta).
+
+    `spectrum` = (w, u) of `a`, computed once and held constant: the value is read from it, the derivatives are
+    those with respect to `a`.
+    """
+    del a
+    w, u = spectrum
+    uh = u.conj().T
+    if not es:
+        return (u * jax.vmap(lambda x: f(x, *theta))(w)) @ uh
+    return u @ _in_eigenbasis(lambda x: f(x, *theta), w, [uh @ e @ u for e in es]) @ uh
+
+
+@partial(form.defjvp, symbolic_zeros=True)
+def _form_jvp(f, primals, tangents):
+    spectrum, theta, a, es = primals
+    _, dtheta, da, des = tangents
+    out = form(f, spectrum, theta, a, es)
+    dout = jnp.zeros_like(out)
+    if _live(da):
+        dout += _linear_in_slot(f, spectrum, theta, a, es, da)
+    for s, de in enumerate(des):
+        if _live(de):
+            dout += _linear_in_slot(f, spectrum, theta, a, es[:s] + es[s + 1 :], de)
+    if any(map(_live, dtheta)):
+        dtheta = tuple(d if _live(d) else jnp.zeros_like(t) for d, t in zip(dtheta, theta))
+        dout += _linear_in_theta(f, spectrum, theta, a, es, dtheta)
+    return out, dout
+
+
+def _live(tangent) -> bool:
+    return not isinstance(tangent, jax.custom_derivatives.SymbolicZero)
+
+
+def _linear_in_slot(f, spectrum, theta, a, others, x):
+    """D^m f(a)[others, x], linear in x; its transpose puts the cotangent into the place of x."""
+
+    def forward(r, x):
+        spectrum, theta, a, others = r
+        return form(f, spectrum, theta, a, (*others, x))
+
+    def transpose(r, ct):
+        out = forward(r, ct.T).T
+        return out if jnp.iscomplexobj(x) else out.real
+
+    return linear_map(forward, transpose, (spectrum, theta, a, others), x)
+
+
+def _linear_in_theta(f, spectrum, theta, a, es, dtheta):
+    """The form of the directional derivative of f in its parameters, linear in dtheta."""
+    n = len(theta)
+
+    def df(x, *both):
+        return jax.jvp(lambda *t: f(x, *t), both[:n], both[n:])[1]
+
+    def forward(r, dtheta):
+        spectrum, theta, a, es = r
+        return form(df, spectrum, theta + dtheta, a, es)
+
+    def transpose(r, ct):
+        # One form for each parameter of f; a function of a matrix has few.
+        flat, unravel = ravel_pytree(dtheta)
+        basis = jnp.eye(flat.size, dtype=flat.dtype)
+
+        def pair(direction):
+            return jnp.sum(ct * forward(r, unravel(direction))).real
+
+        out = jax.lax.map(pair, basis)
+        if jnp.iscomplexobj(flat):
+            out = out - 1j * jax.lax.map(lambda e: pair(1j * e), basis)
+        return unravel(out)
+
+    return linear_map(forward, transpose, (spectrum, theta, a, es), dtheta)
+
+
+def _in_eigenbasis(f, w, ms):
+    """The form in the eigenbasis: Σ over orders of `ms` and inner indices of f[w_i, …, w_j] m¹_{i k1} ⋯ m^m_{.. j}."""
+    n, m = w.size, len(ms)
+    coefficients = taylor_coefficients(f, w, m)
+    rows, columns = jnp.arange(n)[:, None], jnp.arange(n)[None, :]
+    if m == 1:
+        return divided_difference(coefficients, w, (rows, columns)) * ms[0]
+    orders = list(itertools.permutations(ms))
+
+    def row(path):
+        """Sum over the paths that begin with `path`: the last two indices as a matrix, the others in a loop."""
+        if len(path) < m - 1:
+            return jnp.sum(jax.lax.map(lambda k: row((*path, k)), jnp.arange(n)), axis=0)
+        difference = divided_difference(coefficients, w, (*path, rows, columns))
+        total = 0
+        for order in orders:
+            weight = math.prod(order[s][path[s], path[s + 1]] for s in range(m - 2))
+            total += weight * (order[-2][path[-1]] @ (order[-1] * difference))
+        return total
+
+    return jax.lax.map(lambda i: row((i,)), jnp.arange(n))
