@@ -65,7 +65,7 @@ def eigh(
         0.037037
     """
     a = _checks.hermitian("eigh", _checks.inexact("eigh", a))
-    _check_tol(degeneracy_tol)
+    check_tol(degeneracy_tol)
     return _over_batch(partial(_eigh, degeneracy_tol), a, "(n,n)->(n),(n,n)")
 
 
@@ -136,6 +136,6 @@ def _over_batch(fun, a, signature):
     return fun(a) if a.ndim == 2 else jnp.vectorize(fun, signature=signature)(a)
 
 
-def _check_tol(tol):
+def check_tol(tol):
     if tol is not None and not tol >= 0:
         raise InputError(f"degeneracy_tol must be non-negative, got {tol}.")
