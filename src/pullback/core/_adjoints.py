@@ -68,7 +68,7 @@ class Implicit(Adjoint):
         _positive("Implicit", **{k: v for k, v in dataclasses.asdict(self).items() if v is not None})
 
 
-def _positive(name: str, **values: float) -> None:
+def _positive(name: str, **values: int | float) -> None:
     for field, value in values.items():
         if not value > 0:
             raise InputError(f"{name}({field}={value}): {field} must be positive.")

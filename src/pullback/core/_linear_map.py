@@ -64,7 +64,11 @@ def linear_map(
 
     out_tree = jax.tree.structure(out)
     outs = linear_map_p.bind(
-        *flat_residuals, *flat_x, fun=flat(fun, 1, x_tree), fun_transpose=flat(fun_transpose, 2, out_tree), n=n
+        *flat_residuals,
+        *flat_x,
+        fun=flat(fun, 1, x_tree),
+        fun_transpose=flat(fun_transpose, 2, out_tree),
+        n=n,
     )
     return jax.tree.unflatten(out_tree, outs)
 

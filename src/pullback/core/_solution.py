@@ -3,7 +3,7 @@
 from typing import Generic, TypeVar
 
 import equinox as eqx
-import jax
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, PyTree
 
 from pullback.core._errors import ConvergenceError
@@ -42,7 +42,7 @@ class Solution(eqx.Module, Generic[Value]):
                 the same text is raised by the compiled program as `equinox.EquinoxRuntimeError`.
         """
         converged = self.converged
-        if isinstance(converged, jax.core.Tracer):
+        if isinstance(converged, Tracer):
             return self.result.error_if(self.value, ~converged)
         if not converged.all():
             raise ConvergenceError(

@@ -35,4 +35,23 @@ debye = 1e-21 / _c.speed_of_light / _dipole_in_si
 volt_per_metre = 1.0 / _field_in_si
 gigapascal = 1e9 * _bohr_in_metre**3 / _hartree_in_joule
 
-__all__ = [name for name in dir() if not name.startswith("_")]
+__all__ = [
+    "angstrom",
+    "bohr",
+    "dalton",
+    "debye",
+    "electron_mass",
+    "electronvolt",
+    "femtosecond",
+    "gigapascal",
+    "hartree",
+    "inverse_centimetre",
+    "joule_per_mole",
+    "kelvin",
+    "kilocalorie_per_mole",
+    "kilojoule_per_mole",
+    "nanometre",
+    "picosecond",
+    "rydberg",
+    "volt_per_metre",
+]

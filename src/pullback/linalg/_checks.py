@@ -1,8 +1,8 @@
 """Input checks. Shapes are always checked; values only outside `jit`, where they can be read."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike
 
 from pullback.core import InputError
@@ -28,7 +28,7 @@ def square(name: str, a: Array) -> None:
 def finite(name: str, *arrays: Array) -> None:
     """Refuses NaN and infinities; skipped for traced values."""
     for a in arrays:
-        if not isinstance(a, jax.core.Tracer) and not np.isfinite(np.asarray(a)).all():
+        if not isinstance(a, Tracer) and not np.isfinite(np.asarray(a)).all():
             raise InputError(f"{name}: the input contains NaN or infinite entries.")
 
 
@@ -39,7 +39,7 @@ def hermitian(name: str, a: Array) -> Array:
     """
     square(name, a)
     a_h = jnp.conj(jnp.swapaxes(a, -1, -2))
-    if not isinstance(a, jax.core.Tracer):
+    if not isinstance(a, Tracer):
         finite(name, a)
         values = np.asarray(a)
         scale = np.abs(values).max()

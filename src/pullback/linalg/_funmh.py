@@ -129,11 +129,11 @@ def _linear_in_theta(f, spectrum, theta, a, es, dtheta):
 
     def forward(r, dtheta):
         spectrum, theta, a, es = r
-        return form(df, spectrum, theta + dtheta, a, es)
+        return form(df, spectrum, (*theta, *dtheta), a, es)
 
     def transpose(r, ct):
         # One form for each parameter of f; a function of a matrix has few.
-        flat, unravel = ravel_pytree(dtheta)
+        flat, unravel = ravel_pytree([jnp.zeros(t.shape, t.dtype) for t in dtheta])  # not dtheta: it is linear
         basis = jnp.eye(flat.size, dtype=flat.dtype)
 
         def pair(direction):
@@ -142,7 +142,7 @@ def _linear_in_theta(f, spectrum, theta, a, es, dtheta):
         out = jax.lax.map(pair, basis)
         if jnp.iscomplexobj(flat):
             out = out - 1j * jax.lax.map(lambda e: pair(1j * e), basis)
-        return unravel(out)
+        return tuple(unravel(out))
 
     return linear_map(forward, transpose, (spectrum, theta, a, es), dtheta)
 

@@ -1,0 +1,25 @@
+"""Shared by all tests: run-time checks of shapes and types, double precision, one thread per worker."""
+
+import os
+
+# Two xdist workers on two cores: threads inside a worker only get in each other's way.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import jaxtyping
+import pytest
+from jaxtyping import install_import_hook
+
+with install_import_hook("pullback", "beartype.beartype"):
+    import pullback as pb
+
+    pb.core, pb.linalg, pb.trust  # noqa: B018  (rooms load on first use: load them under the hook)
+
+
+@pytest.fixture
+def no_type_checks():
+    """For tests of error messages: what a user sees, who has no run-time type checks installed."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

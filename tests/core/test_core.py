@@ -1,0 +1,77 @@
+"""Outcomes, errors, units and conventions."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import pytest
+
+from pullback.core import (
+    RESULTS,
+    Checkpoint,
+    ConvergenceError,
+    Implicit,
+    InputError,
+    Solution,
+    Uncompute,
+    nearest,
+    units,
+)
+
+
+def solution(x):
+    result = RESULTS.where(x < 1, RESULTS.successful, RESULTS.max_steps_reached)
+    return Solution(value=2 * x, result=result, residual=x, steps=jnp.asarray(3))
+
+
+def test_unwrap():
+    assert solution(jnp.asarray(0.5)).unwrap("solver") == 1.0
+    with pytest.raises(
+        ConvergenceError, match=r"solver: The maximum number of steps.*Raise max_steps.*Residual 2.0, steps 3"
+    ):
+        solution(jnp.asarray(2.0)).unwrap("solver")
+
+
+def test_unwrap_under_jit():
+    run = eqx.filter_jit(lambda x: solution(x).unwrap("solver"))
+    assert run(jnp.asarray(0.5)) == 1.0
+    with pytest.raises(eqx.EquinoxRuntimeError, match="maximum number of steps"):
+        run(jnp.asarray(2.0))
+
+
+def test_solutions_batch():
+    batch = jax.vmap(solution)(jnp.array([0.5, 2.0]))
+    assert batch.converged.tolist() == [True, False]
+
+
+def test_every_failure_names_a_remedy():
+    for name in ("max_steps_reached", "stalled", "breakdown", "nonfinite"):
+        text = RESULTS[getattr(RESULTS, name)]
+        assert text.count(".") >= 2, f"{name} needs a cause and a remedy"
+
+
+@pytest.mark.parametrize("make", [lambda: Checkpoint(0), lambda: Uncompute(-1), lambda: Implicit(tol=0.0)])
+def test_adjoints_check_their_options(make):
+    with pytest.raises(InputError, match="must be positive"):
+        make()
+
+
+def test_units():
+    """CODATA 2022 values, and the textbook conversions."""
+    assert 1 / units.electronvolt == pytest.approx(27.211386245981, rel=1e-10)
+    assert units.angstrom == pytest.approx(1 / 0.529177210544, rel=1e-9)
+    assert 1 / units.kelvin == pytest.approx(315775.0248, rel=1e-8)
+    assert 1 / units.inverse_centimetre == pytest.approx(219474.63136314, rel=1e-10)
+    assert 1 / units.femtosecond == pytest.approx(0.024188843265864, rel=1e-10)
+    assert units.dalton == pytest.approx(1822.888486283, rel=1e-9)
+    assert 1 / units.debye == pytest.approx(2.541746473, rel=1e-8)
+    assert 1 / units.gigapascal == pytest.approx(29421.015697, rel=1e-8)
+    assert 1 / units.kilocalorie_per_mole == pytest.approx(627.5094740631, rel=1e-9)
+
+
+def test_nearest():
+    assert "'eigh'" in nearest("eihg", ["eigh", "svd"])
+    assert nearest("zzz", ["eigh"]) == " Known: eigh."
+
+
+def test_double_precision_is_the_default():
+    assert jnp.ones(1).dtype == jnp.float64
