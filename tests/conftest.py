@@ -11,10 +11,8 @@ import jaxtyping
 import pytest
 from jaxtyping import install_import_hook
 
-with install_import_hook("pullback", "beartype.beartype"):
-    import pullback as pb
-
-    pb.core, pb.linalg, pb.trust  # noqa: B018  (rooms load on first use: load them under the hook)
+# For the whole test session: rooms load on first use, also inside a test.
+install_import_hook("pullback", "beartype.beartype")
 
 
 @pytest.fixture

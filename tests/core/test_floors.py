@@ -28,7 +28,7 @@ def room_of(path: Path) -> str | None:
 
 
 def imported_rooms(path: Path) -> set[str]:
-    """Rooms that a file names: `import pullback.x`, `from pullback.x import`, and `pb.x` after `import pullback as pb`."""
+    """Rooms that a file names in its imports, or as `pb.x` after `import pullback as pb`."""
     tree = ast.parse(path.read_text())
     rooms, aliases = set(), set()
     for node in ast.walk(tree):

@@ -4,11 +4,11 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
-from tests.linalg.references import line_derivatives, projector_value
 
 from pullback.core import InputError
 from pullback.trust import _conformance as table
 from pullback.trust import cases, check_conformance
+from tests.linalg.references import line_derivatives, projector_value
 
 CASES = cases()
 

@@ -141,7 +141,8 @@ def check_derivatives(
             value, problem = _evaluate(phi, x, directions, mode)
             first[mode] = value
             m = _order(mode)
-            rows.append(_judge(mode, value, problem, *references(m), rtol[min(m, len(rtol)) - 1], atol))
+            exact, error = references(m)
+            rows.append(_judge(mode, value, problem, exact, error, rtol[min(m, len(rtol)) - 1], atol))
         if all(math.isfinite(first.get(mode, math.nan)) for mode in ("jvp", "vjp")):
             rows.append(_judge("jvp=vjp", first["vjp"], "", first["jvp"], 0.0, rtol[0] / 10, atol))
     report = DerivativeReport(tuple(rows))
@@ -150,7 +151,7 @@ def check_derivatives(
     return report
 
 
-def directional_derivative(f: Callable[[PyTree], Any], x: PyTree, directions: Sequence[PyTree], mode: str) -> jax.Array:
+def directional_derivative(f: Callable[[PyTree], Any], x: PyTree, directions: Sequence[PyTree], mode: str) -> Any:
     """D^m f(x)[v_1, …, v_m] of a real scalar function, by the composition of modes that `mode` names.
 
     The rightmost word is applied first: "fwd-rev" is forward over reverse. "jvp" is "fwd", "vjp" is "rev".

@@ -1,0 +1,132 @@
+"""The command: its subcommands, its errors, its exit codes.
+
+Exit codes: 0 done, 1 a bug (with its traceback), 2 bad usage or input, 3 not converged, 130 interrupted with
+the state saved. What the user did wrong is one line on standard error, beginning with `pullback: error:`.
+
+Only what a subcommand needs is imported: help, `list` and completion do without JAX, NumPy, Matplotlib and
+rich.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from pullback._version import __version__
+from pullback.cli._run import RunGroup
+from pullback.experiments import experiment_names, load_experiment, summary
+
+if TYPE_CHECKING:
+    from pullback.runs import Result
+
+DONE, BAD_INPUT, NOT_CONVERGED, INTERRUPTED = 0, 2, 3, 130
+
+_folder = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+_quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """The entry point: runs the command and exits with its code."""
+    try:
+        code = cli.main(args, prog_name="pullback", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = BAD_INPUT
+    except click.ClickException as error:
+        code = _complain(error.format_message())
+    except click.Abort as stop:  # click's wrapping of KeyboardInterrupt
+        print(f"pullback: {stop.__cause__ or 'interrupted'}", file=sys.stderr)
+        code = INTERRUPTED
+    except Exception as error:
+        from pullback.core import ConvergenceError, PullbackError  # loads JAX: only once something went wrong
+
+        if not isinstance(error, PullbackError):
+            raise
+        code = _complain(str(error), NOT_CONVERGED if isinstance(error, ConvergenceError) else BAD_INPUT)
+    sys.exit(code if isinstance(code, int) else DONE)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.version_option(__version__, prog_name="pullback", message="%(prog)s %(version)s")
+def cli():
+    """Inverse problems in physics, solved by differentiating through the physics."""
+
+
+@cli.command("list")
+def list_experiments():
+    """List the experiments."""
+    names = experiment_names()
+    width = max(map(len, names), default=0)
+    for name in names:
+        click.echo(f"{name:<{width}}  {summary(name)}")
+
+
+cli.add_command(RunGroup("run", finish=lambda result: _exit_code(result)))
+
+
+@cli.command()
+@_folder
+@_quiet
+def resume(folder: Path, quiet: bool) -> int:
+    """Continue an interrupted run.
+
+    The result is that of an uninterrupted one, bit for bit.
+    """
+    from pullback.runs import resume as resume_run
+
+    return _exit_code(resume_run(folder, quiet=quiet))
+
+
+@cli.command()
+@click.argument("target", metavar="NAME|DIR")
+def show(target: str):
+    """Describe an experiment or a run folder."""
+    from pullback.cli._show import describe_experiment, describe_folder
+
+    if Path(target).is_dir():
+        click.echo(describe_folder(Path(target)))
+    else:
+        click.echo(describe_experiment(target))
+
+
+@cli.command()
+@_folder
+def plot(folder: Path):
+    """Draw the figure of a finished run again."""
+    from pullback.runs import draw
+
+    click.echo(draw(folder))
+
+
+@cli.command()
+@click.argument("name", metavar="NAME")
+def cite(name: str):
+    """Print the references of an experiment."""
+    click.echo(load_experiment(name).citation)
+
+
+@cli.command()
+def doctor() -> int:
+    """Check the installation.
+
+    Prints versions, devices and precision, and looks for known faults of the installed JAX.
+    """
+    from pullback.cli._doctor import examine
+
+    report, healthy = examine()
+    click.echo(report)
+    return DONE if healthy else BAD_INPUT
+
+
+def _exit_code(result: "Result") -> int:
+    if result.converged:
+        return DONE
+    print(f"pullback: not converged: {result.message}", file=sys.stderr)
+    return NOT_CONVERGED
+
+
+def _complain(message: str, code: int = BAD_INPUT) -> int:
+    print(f"pullback: error: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,6 @@
+"""Figures: one style, one function per kind of figure."""
+
+from pullback.plots._figure import new_figure
+from pullback.plots._lines import convergence, curves
+
+__all__ = ["new_figure", "curves", "convergence"]

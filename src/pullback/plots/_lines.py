@@ -1,0 +1,69 @@
+"""Figures made of lines."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from pullback.plots._figure import STYLE
+
+
+def curves(
+    ax: Axes,
+    x: ArrayLike,
+    ys: Mapping[str, ArrayLike],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    dashed: tuple[str, ...] = (),
+    yscale: Literal["linear", "log"] = "linear",
+) -> None:
+    """Draws functions of one variable.
+
+    Args:
+        ax: the panel.
+        x: abscissae, shape (n,).
+        ys: label -> ordinates, shape (n,); NaN leaves a gap.
+        xlabel, ylabel: of the axes.
+        title: of the panel.
+        dashed: labels of the curves drawn dashed, as references lying on top of others are.
+        yscale: of the ordinate.
+    """
+    with matplotlib.rc_context(STYLE):
+        for label, y in ys.items():
+            ax.plot(np.asarray(x), np.asarray(y), "--" if label in dashed else "-", label=label)
+        ax.set(xlabel=xlabel, ylabel=ylabel, title=title, yscale=yscale)
+        if len(ys) > 1:
+            ax.legend()
+
+
+def convergence(
+    ax: Axes,
+    steps: ArrayLike,
+    loss: ArrayLike,
+    *,
+    tol: float | None = None,
+    ylabel: str = "loss",
+    title: str = "",
+) -> None:
+    """Draws the history of a loss on a logarithmic scale.
+
+    Args:
+        ax: the panel.
+        steps: step numbers, shape (n,).
+        loss: losses, shape (n,); values that are not positive are left out.
+        tol: the tolerance asked for, drawn as a line.
+        ylabel: of the ordinate.
+        title: of the panel.
+    """
+    loss = np.asarray(loss, dtype=float)
+    with matplotlib.rc_context(STYLE):
+        ax.plot(np.asarray(steps), np.where(loss > 0, loss, np.nan))
+        if tol is not None and tol > 0:
+            ax.axhline(tol, color="#777777", linestyle=":", label=f"tolerance {tol:.0e}")
+            ax.legend()
+        ax.set(xlabel="step", ylabel=ylabel, title=title, yscale="log")

@@ -1,0 +1,28 @@
+"""Running experiments: options, run folders, checkpoints, the loop, the optimiser, results."""
+
+from pullback.runs._execute import draw, execute, resume
+from pullback.runs._experiment import Experiment
+from pullback.runs._minimise import Minimum, minimise
+from pullback.runs._optimisers import LBFGS, Adam
+from pullback.runs._option import option
+from pullback.runs._result import Result
+from pullback.runs._run import Run
+from pullback.runs._signals import Interrupted
+
+__all__ = [
+    # writing an experiment
+    "Experiment",
+    "option",
+    "Result",
+    "Run",
+    # optimisation
+    "minimise",
+    "Minimum",
+    "LBFGS",
+    "Adam",
+    # running one
+    "execute",
+    "resume",
+    "draw",
+    "Interrupted",
+]

@@ -1,0 +1,92 @@
+"""What an experiment returns, and the file it is kept in."""
+
+import dataclasses
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from pullback.core import InputError
+from pullback.runs._files import write_atomically
+
+_CONVERGED, _MESSAGE = "converged", "message"  # attributes of the file beside the summary's
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result:
+    """Arrays and a summary, on the host; `save` and `load` keep every bit.
+
+    Attributes:
+        arrays: name -> numeric array, the datasets of `result.h5`; whatever is given, NumPy arrays are kept.
+        summary: name -> number or text, the attributes of `result.h5`, printed at the end of a run;
+            scalar arrays are kept as Python numbers.
+        converged: whether the tolerance asked for was reached; if not, the command exits with code 3.
+        message: why not, and the remedy.
+    """
+
+    arrays: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    converged: bool = True
+    message: str = ""
+
+    def __post_init__(self):
+        object.__setattr__(self, "arrays", {name: _array(name, value) for name, value in self.arrays.items()})
+        object.__setattr__(self, "summary", {name: _scalar(name, value) for name, value in self.summary.items()})
+
+    def save(self, path: Path) -> None:
+        """Writes the HDF5 file `path`, atomically. Raises `InputError` where it cannot be written."""
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w", track_order=True) as file:
+            for name, array in self.arrays.items():
+                file.create_dataset(name, data=array)
+            for name, value in self.summary.items():
+                file.attrs[name] = value
+            file.attrs[_CONVERGED] = self.converged
+            file.attrs[_MESSAGE] = self.message
+        write_atomically(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> "Result":
+        """Reads what `save` wrote. Raises `InputError` where `path` is no such file."""
+        try:
+            with h5py.File(path, "r") as file:
+                arrays = {name: _dataset(dataset) for name, dataset in file.items()}
+                summary: dict[str, Any] = dict(file.attrs)
+            return cls(arrays, summary, bool(summary.pop(_CONVERGED)), summary.pop(_MESSAGE))
+        except (OSError, KeyError) as error:
+            raise InputError(f"{path}: not the result of a run ({error})") from error
+
+    def __str__(self) -> str:
+        width = max(map(len, self.summary), default=0)
+        lines = [f"{name:<{width}}  {_format(value)}" for name, value in self.summary.items()]
+        return "\n".join(lines if self.converged else [*lines, f"not converged: {self.message}"])
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufc" or "/" in name:
+        raise TypeError(f"array {name!r} of dtype {array.dtype}: a result holds numeric arrays, with no '/' in names")
+    return array
+
+
+def _scalar(name: str, value: Any) -> float | int | str:
+    if name in (_CONVERGED, _MESSAGE):
+        raise TypeError(f"{name!r} is a field of the result, not an entry of its summary")
+    if isinstance(value, (str, int, float)) and not isinstance(value, np.generic):
+        return value
+    if np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "biuf":
+        raise TypeError(f"summary entry {name!r} must be a real number or a text, got {value!r}")
+    return np.asarray(value).item()
+
+
+def _dataset(dataset: Any) -> np.ndarray:
+    if not isinstance(dataset, h5py.Dataset):
+        raise KeyError(f"{dataset.name} is a group")
+    return dataset[()] if dataset.shape else np.asarray(dataset[()])
+
+
+def _format(value: float | int | str) -> str:
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,49 @@
+"""The displays: a line now and then in a pipe, a bar in a terminal, nothing when quiet."""
+
+import sys
+
+import pytest
+import rich.console
+
+from pullback.runs._progress import Bar, Lines, Silent, choose_progress
+
+
+def show_steps(progress):
+    progress.say("[begin]")
+    with progress.task("fit", 100) as show:
+        for step in (0, 50, 100):
+            show(step, {"loss": 0.5**step, "gradient_norm": float("nan")})
+    progress.say("end")
+
+
+def test_lines_are_rare_and_the_last_one_is_shown(capsys):
+    show_steps(Lines())
+    assert capsys.readouterr().out.splitlines() == [
+        "[begin]",
+        "fit: step 100/100  loss 7.889e-31  gradient_norm nan",
+        "end",
+    ]
+
+
+def test_silence(capsys):
+    show_steps(Silent())
+    assert capsys.readouterr().out == ""
+
+
+def test_the_bar_ends_with_the_last_numbers(monkeypatch, capsys):
+    class Terminal(rich.console.Console):
+        def __init__(self):
+            super().__init__(force_terminal=True, width=120, file=sys.stdout)
+
+    monkeypatch.setattr(rich.console, "Console", Terminal)
+    show_steps(Bar())
+    out = capsys.readouterr().out
+    assert "[begin]" in out and "end" in out and "100/100" in out and "loss 7.889e-31" in out
+
+
+@pytest.mark.parametrize(
+    ("quiet", "terminal", "kind"), [(True, True, Silent), (False, False, Lines), (False, True, Bar)]
+)
+def test_the_display_suits_the_output(monkeypatch, quiet, terminal, kind):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
+    assert type(choose_progress(quiet=quiet)) is kind
