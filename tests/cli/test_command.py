@@ -212,3 +212,17 @@ def test_a_helper_module_beside_the_experiment(pullback, doubling, tmp_path):
 def test_doctor(pullback):
     code, out, _ = pullback("doctor")
     assert code == 0 and "known faults of JAX  none" in out and "double precision     on" in out
+
+
+def test_check_prints_both_sides_and_fails_if_ours_is_wrong(pullback, monkeypatch):
+    code, out, err = pullback("check", "--primitive", "eigvalsh")
+    triple = next(line for line in out.splitlines() if "triple level" in line)
+    assert (code, err) == (0, "")
+    assert triple.split("pullback")[-1].split()[-10:] == ["ok"] * 7 + ["WRONG"] * 3
+    assert pullback("check", "--primitive", "eihg") == (
+        2, "", "pullback: error: no primitive 'eihg' in the conformance table. Did you mean 'eigh'?\n"
+    )  # fmt: skip
+
+    monkeypatch.setattr("pullback.trust._conformance.verdict", lambda *_: "wrong")
+    code, out, _ = pullback("check", "--primitive", "eigvalsh")
+    assert code == 1 and "WRONG" in out

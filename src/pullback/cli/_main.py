@@ -1,6 +1,6 @@
 """The command: its subcommands, its errors, its exit codes.
 
-Exit codes: 0 done, 1 a bug (with its traceback), 2 bad usage or input, 3 not converged, 130 interrupted with
+Exit codes: 0 done, 1 a bug (with its traceback) or a failed `check`, 2 bad usage or input, 3 not converged, 130 interrupted with
 the state saved. What the user did wrong is one line on standard error, beginning with `pullback: error:`.
 
 Only what a subcommand needs is imported: help, `list` and completion do without JAX, NumPy, Matplotlib and
@@ -21,7 +21,7 @@ from pullback.experiments import experiment_names, load_experiment, summary
 if TYPE_CHECKING:
     from pullback.runs import Result
 
-DONE, BAD_INPUT, NOT_CONVERGED, INTERRUPTED = 0, 2, 3, 130
+DONE, FAILED, BAD_INPUT, NOT_CONVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 
 _folder = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 _quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
@@ -105,6 +105,23 @@ def plot(folder: Path):
 def cite(name: str):
     """Print the references of an experiment."""
     click.echo(load_experiment(name).citation)
+
+
+@cli.command()
+@click.option("--primitive", metavar="NAME", help="Only the rows of one primitive, such as eigh.")
+def check(primitive: str | None) -> int:
+    """Check the derivatives of every primitive on this machine.
+
+    Prints, for each primitive, kind of point and mode, what pullback and what plain JAX give: ok, WRONG, NaN, or
+    - where there is no rule. The reference values are exact.
+    """
+    from pullback.cli._check import check as run_check
+
+    passed = True
+    for line, ok in run_check(primitive):
+        click.echo(line)
+        passed &= ok
+    return DONE if passed else FAILED
 
 
 @cli.command()
