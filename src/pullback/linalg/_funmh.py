@@ -18,7 +18,7 @@ The family of these multilinear forms is closed under all that AD asks for:
 Cost: O(n³) for the value and the first derivative, O(n^{m+1}) for the m-th (O(n²) memory for every m).
 
 Sources: Yu. L. Daleckii, S. G. Krein (1951); N. J. Higham, Functions of Matrices (SIAM 2008), ch. 3;
-K. Bhatia, Matrix Analysis, ch. X.4.
+R. Bhatia, Matrix Analysis (1997), ch. X.
 """
 
 import itertools
