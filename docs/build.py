@@ -1,6 +1,6 @@
 """Builds the site: runs the experiments for the gallery, writes the generated pages, then the static site.
 
-    python docs/build.py        (make docs)
+python docs/build.py        (make docs)
 """
 
 import inspect

@@ -1,5 +1,9 @@
 """Outcomes, errors, units and conventions."""
 
+import os
+import subprocess
+import sys
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -73,5 +77,16 @@ def test_nearest():
     assert nearest("zzz", ["eigh"]) == " Known: eigh."
 
 
-def test_double_precision_is_the_default():
-    assert jnp.ones(1).dtype == jnp.float64
+@pytest.mark.parametrize(
+    ("script", "dtype"),
+    [
+        ("import pullback, jax.numpy as jnp", "float64"),
+        ("import jax, pullback; import jax.numpy as jnp", "float64"),
+        ("import os; os.environ['JAX_ENABLE_X64'] = '0'; import pullback, jax.numpy as jnp; pullback.core", "float32"),
+    ],
+)
+def test_double_precision_is_the_default(script, dtype):
+    env = {k: v for k, v in os.environ.items() if k != "JAX_ENABLE_X64"}
+    code = f"{script}; print(jnp.ones(1).dtype)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert out.stdout.strip() == dtype

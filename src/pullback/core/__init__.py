@@ -1,12 +1,8 @@
-"""Floor 0: what every room shares. Loading it switches JAX to double precision (see `enable_x64`)."""
+"""Floor 0: what every room shares."""
 
-from pullback.core._precision import enable_x64
-
-enable_x64()
-
-from pullback.core import tags, units  # noqa: E402
-from pullback.core._adjoints import Adjoint, Checkpoint, Direct, Implicit, TwoLevel, Uncompute  # noqa: E402
-from pullback.core._errors import (  # noqa: E402
+from pullback.core import tags, units
+from pullback.core._adjoints import Adjoint, Checkpoint, Direct, Implicit, TwoLevel, Uncompute
+from pullback.core._errors import (
     ConvergenceError,
     DerivativeError,
     InputError,
@@ -14,9 +10,9 @@ from pullback.core._errors import (  # noqa: E402
     PullbackError,
     nearest,
 )
-from pullback.core._linear_map import linear_map  # noqa: E402
-from pullback.core._results import RESULTS  # noqa: E402
-from pullback.core._solution import Solution  # noqa: E402
+from pullback.core._linear_map import linear_map
+from pullback.core._results import RESULTS
+from pullback.core._solution import Solution
 
 __all__ = [
     # outcomes
@@ -39,7 +35,6 @@ __all__ = [
     "PullbackError",
     "nearest",
     # conventions
-    "enable_x64",
     "tags",
     "units",
 ]

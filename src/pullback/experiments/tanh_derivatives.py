@@ -35,7 +35,7 @@ class TanhDerivatives(Experiment):
 
     citation = (
         "Autograd's tutorial: D. Maclaurin, D. Duvenaud, M. Johnson, https://github.com/HIPS/autograd; "
-        "L. Wang, Differentiable programming (lecture of the course Machine learning for physicists, Institute of Physics, CAS)"
+        "L. Wang, Differentiable programming, lecture, https://github.com/wangleiphy/ml4p"
     )
 
     def prepare(self) -> Float[np.ndarray, " points"]:
