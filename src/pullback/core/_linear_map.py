@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from pullback.core._compat import ClosedJaxpr, Primitive, ad, batching, jaxpr_as_fun, mlir
+from pullback.core._compat import ClosedJaxpr, Primitive, ad, batching, jaxpr_as_fun, mlir, not_mapped
 
 linear_map_p = Primitive("linear_map")  # operands: n flat residuals, then flat x
 linear_map_p.multiple_results = True
@@ -130,13 +130,13 @@ def _transpose(cts, *args, fun, fun_transpose, n):
 
 
 def _batch(axis, args, dims, *, fun, fun_transpose, n):
-    if all(d is batching.not_mapped for d in dims) and not isinstance(axis.name, str):
+    if all(d is not_mapped for d in dims) and not isinstance(axis.name, str):
         # The rule is also called when no operand is mapped; an answer with a batch axis breaks jacfwd(jacfwd).
         out = linear_map_p.bind(*args, fun=fun, fun_transpose=fun_transpose, n=n)
-        return out, [batching.not_mapped] * len(out)
+        return out, [not_mapped] * len(out)
 
     def to_front(a, d):
-        if d is batching.not_mapped:
+        if d is not_mapped:
             return jnp.broadcast_to(a, (axis.size, *a.shape))
         return jnp.moveaxis(a, d, 0)
 
