@@ -1,7 +1,8 @@
 """The command: its subcommands, its errors, its exit codes.
 
 Exit codes: 0 done, 1 a bug (with its traceback) or a failed `check`, 2 bad usage or input, 3 not converged,
-130 interrupted with the state saved. What the user did wrong is one line on standard error, beginning with `pullback: error:`.
+130 interrupted with the state saved. What the user did wrong is one line on standard error, beginning with
+`pullback: error:`.
 
 Only what a subcommand needs is imported: help, `list` and completion do without JAX, NumPy, Matplotlib and
 rich.

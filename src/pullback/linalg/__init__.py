@@ -3,10 +3,13 @@
 from pullback.linalg._eigh import eigh, eigvalsh
 from pullback.linalg._eigh_tridiagonal import eigh_tridiagonal
 from pullback.linalg._funmh import funmh
+from pullback.linalg._svd import svd, svdvals
 
 __all__ = [
     "eigh",
     "eigh_tridiagonal",
     "eigvalsh",
     "funmh",
+    "svd",
+    "svdvals",
 ]

@@ -25,6 +25,11 @@ def square(name: str, a: Array) -> None:
         raise InputError(f"{name} needs at least one row, got shape {a.shape}.")
 
 
+def matrix(name: str, a: Array) -> None:
+    if a.ndim < 2 or 0 in a.shape[-2:]:
+        raise InputError(f"{name} needs a matrix (..., m, n) with at least one row and column, got shape {a.shape}.")
+
+
 def finite(name: str, *arrays: Array) -> None:
     """Refuses NaN and infinities; skipped for traced values."""
     for a in arrays:

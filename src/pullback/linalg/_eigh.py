@@ -66,7 +66,7 @@ def eigh(
     """
     a = _checks.hermitian("eigh", _checks.inexact("eigh", a))
     check_tol(degeneracy_tol)
-    return _over_batch(partial(_eigh, degeneracy_tol), a, "(n,n)->(n),(n,n)")
+    return over_batch(partial(_eigh, degeneracy_tol), a, "(n,n)->(n),(n,n)")
 
 
 def eigvalsh(a: Inexact[Array, "*batch n n"]) -> Float[Array, "*batch n"]:
@@ -76,7 +76,7 @@ def eigvalsh(a: Inexact[Array, "*batch n n"]) -> Float[Array, "*batch n"]:
         InputError: `a` is not square, or (outside `jit`) not finite or not Hermitian.
     """
     a = _checks.hermitian("eigvalsh", _checks.inexact("eigvalsh", a))
-    return _over_batch(_eigvalsh, a, "(n,n)->(n)")
+    return over_batch(_eigvalsh, a, "(n,n)->(n)")
 
 
 def blocks(w: Float[Array, " n"], tol: float | None) -> Shaped[Array, "n n"]:
@@ -132,7 +132,7 @@ def _eigvalsh_jvp(primals, tangents):
     return w, jnp.sum(v.conj() * (da @ v), axis=0).real
 
 
-def _over_batch(fun, a, signature):
+def over_batch(fun, a, signature):
     return fun(a) if a.ndim == 2 else jnp.vectorize(fun, signature=signature)(a)
 
 
