@@ -1,0 +1,329 @@
+r"""Inverse design of a potential from the densities of its states."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from matplotlib.figure import Figure
+
+from pullback import plots
+from pullback import schrodinger as sch
+from pullback.core import InputError
+from pullback.runs import LBFGS, Adam, Experiment, Minimum, Result, Run, minimise, option
+from pullback.runs._optimisers import Loss, Optimiser, Point
+
+_LABELS = {
+    "l1": r"$\int |\rho - \rho^*|\,dx$",
+    "amplitude": r"$\int (\psi - t)^2\,dx$",
+    "kl": r"$\int \rho^* \ln(\rho^*/\rho)\,dx$",
+}
+_LARGEST_DENSE = 3000  # points of a problem that takes full matrices
+_TRIALS = 40  # shorter or more damped steps tried before giving up
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InverseSchrodinger(Experiment):
+    r"""The potential whose ground state (or n-th state, or states) has a given density.
+
+    Given ρ(x) on a grid, find V with
+
+        [-1/(2m) d²/dx² + V(x)] ψ(x) = E ψ(x),      |ψ|² = ρ,
+
+    by optimisation through a differentiable eigensolver (the lecture's demonstration). For one nodeless state the
+    answer is known, V - E = ½ ψ''/ψ, and the result is compared with it, in the same discrete form, where ρ exceeds
+    1e-4 of its maximum. Hartree atomic units; the constant of V is fixed by ∫ρV dx = 0 over that region.
+
+    Input: a CSV, NPZ or HDF5 file with `x` and `density`, or `density_0`, `density_2`, … for several states at once
+    (the number is the state's, 0 the ground state). Positive, finite, x increasing, normalised if it is not. Walls
+    stand one spacing beyond the first and last point.
+
+    Optimisers. `newton`, for one ground state: the excess energy W[V] = <t|H|t> - E0[V] of the target amplitude t
+    is convex, its gradient t² - ψ² comes from the eigensolver, and its inverse Hessian ½ ψ⁻¹(H - E)ψ⁻¹ is known from
+    perturbation theory; some tens of steps, from anywhere. For excited or several states, or with --smoothness:
+    damped Gauss-Newton steps on Σ|ψ - t|² with the exact linear response of the states; it may stop in a local
+    minimum. `lbfgs` and `adam` descend the loss itself with V at the points as variables, as the notebook did, to
+    compare: there the loss hardly depends on V where ψ is small, and they stall (the notebook at 0.0249).
+
+    Loss, summed over states: `l1` ∫|ρ - ρ*| dx; `amplitude` ∫(ψ - t)² dx (Johnson's); `kl` ∫ρ* ln(ρ*/ρ) dx. The run
+    has converged when the loss is at most --tol; with --smoothness λ, when the gradient of amplitude loss +
+    λ∫|V'|² dx is.
+
+    A density of exactly zero would need an infinite potential. So a background, a multiple of the density of the
+    empty grid, is added to the density of a ground state before it is inverted; it is chosen to cost a tenth of
+    --tol. It bends V by about background/ρ (relative), so a loose tolerance also limits the accuracy of V in tails.
+
+    Schemes: `fd2` reproduces any positive density exactly, but as a discrete problem: against the potential of the
+    continuum its error is h²ψ''''/24ψ. By default `fd8` is used for equidistant points where the density is
+    reachable with it (smooth densities), `fd2` otherwise.
+
+    Sources: S. G. Johnson, Notes on adjoint methods for 18.335; L. Wang, inverse_schrodinger.ipynb (ml4p).
+    """
+
+    input: Path | None = option(None, "file with x and density (.csv, .npz, .h5)")
+    target: sch.TargetName = option("notebook", "built-in density, used without --input")
+    states: tuple[int, ...] = option((0,), "state numbers, 0 the ground state, e.g. 1 or 0,1,2", ge=0, le=50)
+    grid: int | None = option(None, "resample to so many equidistant points", ge=9, le=100_000)
+    boundary: sch.Boundary | None = option(None, "what lies beyond the ends of --input (none: hard-wall)")
+    kinetic: sch.Scheme | None = option(None, "kinetic operator (none: chosen by the density)")
+    mass: float | None = option(None, "in electron masses (none: 1, or the target's own)", gt=0)
+    optimiser: Literal["newton", "lbfgs", "adam"] = option("newton", "how V is improved")
+    learning_rate: float = option(1e-2, "of adam, in hartree", gt=0)
+    loss: sch.Distance = option("l1", "distance of the densities")
+    smoothness: float = option(0.0, "weight of the integral of V'(x)^2", ge=0)
+    tol: float = option(1e-8, "loss to reach", ge=1e-12, le=1)
+    max_steps: int = option(500, "bound on the number of steps", ge=1, le=10_000_000)
+
+    citation = (
+        "S. G. Johnson, Notes on adjoint methods for 18.335, https://math.mit.edu/~stevenj/18.336/adjoint.pdf; "
+        "L. Wang, https://github.com/wangleiphy/ml4p (5_diffprogram/inverse_schrodinger.ipynb); "
+        "Q. Wu and W. Yang, J. Chem. Phys. 118, 2498 (2003)"
+    )
+
+    def prepare(self) -> "_Problem":
+        """The densities, from the file or built in, and everything that depends on them alone."""
+        if self.smoothness and self.optimiser == "newton" and self.loss != "amplitude":
+            raise InputError("--smoothness with --optimiser newton is a least-squares problem: add --loss amplitude")
+        if len(set(self.states)) < len(self.states) or not self.states:
+            raise InputError(f"--states: needs different state numbers, got {self.states}")
+        notes: list[str] = []
+        target = self._built_in() if self.input is None else self._read(self.input, notes)
+        design = sch.design(target, scheme=self.kinetic, mass=self.mass, allowance=self.tol / 10)
+        if design.background and not sch.is_reachable(design.goals[0], design.kinetic):
+            notes.append(
+                "no potential on this grid has exactly this density with this kinetic operator; with fd2 one always has"
+            )
+        if self._needs_matrices(design) and target.grid.n > _LARGEST_DENSE:
+            raise InputError(
+                f"excited or several states, and --smoothness, take matrices of {target.grid.n}²: use at most "
+                f"{_LARGEST_DENSE} points (--grid)"
+            )
+        states = ", ".join(map(str, design.states))
+        notes.append(f"{target.grid.n} points, {target.grid.boundary}, {design.scheme}, states {states}")
+        if not target.grid.uniform:
+            notes.append("the points are not equidistant: differences of second order; --grid N resamples")
+        return _Problem(design, tuple(notes))
+
+    def run(self, problem: "_Problem", run: Run) -> Result:
+        """Optimises V and compares it with the exact inversion."""
+        design = problem.design
+        for note in problem.notes:
+            run.log(note)
+
+        def objective(potential: Array) -> Array:
+            _, found = design.solve(potential)
+            loss = sch.distance(found, design.amplitudes, self.loss)
+            return loss + self.smoothness * design.roughness(potential) if self.smoothness else loss
+
+        minimum = minimise(
+            run,
+            "design",
+            objective,
+            design.start,
+            optimiser=self._optimiser(design),
+            tol=0.0 if self.smoothness else self.tol,
+            gtol=self.tol if self.smoothness else 0.0,
+            max_steps=self.max_steps,
+        )
+        return Result(*_compare(design, minimum), minimum.converged, self._remedy(design, minimum))
+
+    def plot(self, result: Result) -> Figure:
+        """Densities, potentials and convergence."""
+        arrays = result.arrays
+        figure, (left, middle, right) = plots.new_figure(1, 3, width=12.5, height=3.6)
+        labels = [f" {state}" if arrays["states"].size > 1 else "" for state in arrays["states"]]
+        plots.curves(
+            left,
+            arrays["x"],
+            {f"target{label}": rho for label, rho in zip(labels, arrays["target_density"])}
+            | {f"found{label}": rho for label, rho in zip(labels, arrays["density"])},
+            xlabel="$x$ / bohr",
+            ylabel=r"density / bohr$^{-1}$",
+            title="densities",
+            dashed=tuple(f"found{label}" for label in labels),
+        )
+        inside = np.isfinite(arrays["inversion"]).any(axis=0)
+        exact = {f"exact inversion{label}": v for label, v in zip(labels, arrays["inversion"])}
+        plots.curves(
+            middle,
+            arrays["x"],
+            {"found": np.where(inside, arrays["potential"], np.nan)} | exact,
+            xlabel="$x$ / bohr",
+            ylabel="potential / hartree",
+            title=r"potential, where density $> 10^{-4}$ max",
+            dashed=tuple(exact),
+        )
+        drawn = np.abs(arrays["potential"][inside])
+        if drawn.max() > 100 * np.median(drawn):  # walls at a discontinuity of the density
+            middle.set_yscale("symlog", linthresh=10.0 ** np.ceil(np.log10(max(np.median(drawn), 1e-3))))
+        plots.convergence(
+            right,
+            np.arange(arrays["history"].size),
+            arrays["history"],
+            tol=None if self.smoothness else self.tol,
+            ylabel=_LABELS[self.loss] + (" + smoothness" if self.smoothness else ""),
+            title="convergence",
+        )
+        return figure
+
+    def _read(self, file: Path, notes: list[str]) -> sch.Target:
+        """The densities of the user's file, on the grid asked for."""
+        data = sch.read_densities(file)
+        named = [state for state in data.densities if state is not None]
+        if named and self.states != (0,):
+            raise InputError(f"--states: the columns of {file} already say which states they are")
+        if not named and len(self.states) > 1:
+            raise InputError(f"{file} has one density for {len(self.states)} states: name columns density_0, …")
+        grid = sch.Grid(data.x, self.boundary or "hard-wall")
+        densities = jnp.asarray(np.stack([*data.densities.values()]))
+        totals = [float(grid.integrate(rho)) for rho in densities]
+        if any(abs(total - 1) > 1e-6 for total in totals):
+            notes.append(f"normalised: the integral was {', '.join(f'{total:.8g}' for total in totals)}")
+        target = sch.Target(grid, densities, states=tuple(named) or self.states)
+        return target if self.grid is None else sch.resample(target, self.grid)
+
+    def _built_in(self) -> sch.Target:
+        if self.boundary is not None:
+            raise InputError("--boundary goes with --input: the built-in targets have their own")
+        return sch.target(self.target, n=self.grid, states=self.states)
+
+    def _remedy(self, design: sch.Design, minimum: Minimum) -> str:
+        """What to do about a run that has not converged; empty if it has."""
+        if minimum.converged:
+            return ""
+        value, what = (minimum.gradient_norm, "gradient norm") if self.smoothness else (minimum.loss, self.loss)
+        message = f"{what} {value:.3g} is above --tol {self.tol:g}. {minimum.message}"
+        if self.optimiser != "newton":
+            return f"{message} On V itself these optimisers stall; the default, newton, does not."
+        if design.states != (0,):
+            message += (
+                " The search for excited states may have ended in a local minimum; several densities may not "
+                "belong to one potential, or only up to the error of the discretisation: try more points or sinc."
+            )
+        return message
+
+    def _optimiser(self, design: sch.Design) -> Optimiser:
+        if self.optimiser == "lbfgs":
+            return LBFGS()
+        if self.optimiser == "adam":
+            return Adam(self.learning_rate)
+        if self._needs_matrices(design):
+            return _GaussNewton(design, self.smoothness)
+        return _Newton(design.kinetic, design.goals[0])
+
+    def _needs_matrices(self, design: sch.Design) -> bool:
+        return self.optimiser == "newton" and (design.states != (0,) or self.smoothness > 0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Problem:
+    design: sch.Design
+    notes: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Newton:
+    """Newton's method on the excess energy, shortening steps that do not lower it; the loss is only measured."""
+
+    kinetic: sch.Kinetic
+    goal: Float[Array, " n"]
+
+    def init(self, x: Float[Array, " n"]) -> Any:
+        return ()
+
+    def step(self, loss_of: Loss, point: Point) -> Point:
+        excess, step, slope = sch.newton_step(point.x, self.goal, self.kinetic)
+
+        def too_long(state):
+            size, trials = state
+            there = sch.excess_energy(point.x + size * step, self.goal, self.kinetic)
+            return ~(there <= excess + 1e-4 * size * slope) & (trials < _TRIALS)
+
+        size, trials = jax.lax.while_loop(too_long, lambda state: (state[0] / 2, state[1] + 1), (1.0, 0))
+        return _move(point, loss_of, point.x + size * step, jnp.asarray(trials < _TRIALS), ())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _GaussNewton:
+    """Levenberg-Marquardt steps on the mismatch of the amplitudes, smooth where the states do not determine V."""
+
+    design: sch.Design
+    smoothness: float
+
+    def init(self, x: Float[Array, " n"]) -> Any:
+        return jnp.asarray(1.0, x.dtype)
+
+    def step(self, loss_of: Loss, point: Point) -> Point:
+        design = self.design
+        weights, roughness = design.kinetic.grid.weights, design.roughness_matrix()
+        metric = (jnp.diag(weights) + design.length() ** 2 * roughness) / jnp.mean(weights)
+        equations = sch.normal_equations(
+            point.x, design.amplitudes, design.kinetic, design.states, regulariser=self.smoothness * roughness
+        )
+        here = self._mismatch(point.x)
+
+        def trial(state):
+            _, damping, trials, _ = state
+            x = point.x + equations.step(damping, metric)
+            there = self._mismatch(x)
+            return x, jnp.where(there < here, damping / 8, damping * 4), trials + 1, there
+
+        x, damping, _, there = jax.lax.while_loop(
+            lambda state: ~(state[3] < here) & (state[2] < _TRIALS), trial, (point.x, point.memory, 0, here)
+        )
+        # Without a regulariser the mismatch is to vanish, and a step that hardly lowers it will not get there.
+        enough = here if self.smoothness else (1 - 1e-4) * here
+        return _move(point, loss_of, x, there < enough, jnp.maximum(damping, 1e-25))
+
+    def _mismatch(self, potential: Float[Array, " n"]) -> Float[Array, ""]:
+        _, found = self.design.solve(potential)
+        roughness = self.smoothness * self.design.roughness(potential)
+        return sch.distance(found, self.design.amplitudes, "amplitude") + roughness
+
+
+def _move(point: Point, loss_of: Loss, x: Float[Array, " n"], lower: Array, memory: Any) -> Point:
+    """The point at `x`, or the old one again where nothing lower was found."""
+    x = jnp.where(lower, x, point.x)
+    loss, gradient = jax.value_and_grad(loss_of)(x)
+    return Point(x=x, loss=loss, gradient=gradient, memory=memory, stuck=jnp.where(lower, 0, point.stuck + 1))
+
+
+def _compare(design: sch.Design, minimum: Minimum) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays and summary: what was found beside the target, the exact inversion and the model potential."""
+    weights = design.kinetic.grid.weights
+    energies, found = design.solve(minimum.x)
+    compared, squares = design.compared(), design.amplitudes**2
+    constant = _mean(minimum.x, jnp.where(compared, squares, 0).sum(axis=0))
+    potential = minimum.x - constant
+    inversions = jnp.stack(
+        [
+            v + _mean(potential - v, jnp.where(inside, square, 0))
+            for v, inside, square in zip(design.inversions(), compared, squares)
+        ]
+    )
+    summary: dict[str, Any] = {kind: sch.distance(found, design.amplitudes, kind) for kind in ("l1", "kl", "amplitude")}
+    summary |= {f"energy_{state}": energy - constant for state, energy in zip(design.states, energies)}
+    summary["potential_error"] = jnp.nanmax(jnp.abs(potential - inversions))
+    if design.potential is not None:
+        inside = compared.any(axis=0)
+        away = potential - design.potential
+        away = away - _mean(away, jnp.where(inside, squares.sum(axis=0), 0))
+        summary["model_error"] = jnp.max(jnp.abs(away), where=inside, initial=0)
+    arrays = {
+        "x": design.kinetic.grid.x,
+        "states": np.array(design.states),
+        "potential": potential,
+        "inversion": inversions,
+        "target_density": squares / weights,
+        "density": found**2 / weights,
+        "history": minimum.history,
+    }
+    return arrays, summary | {"background": design.background, "steps": minimum.steps}
+
+
+def _mean(values: Float[Array, " n"], weights: Float[Array, " n"]) -> Float[Array, ""]:
+    """The mean over the points where the weight is not zero; there alone `values` need be finite."""
+    return jnp.sum(jnp.where(weights > 0, values, 0) * weights) / jnp.sum(weights)

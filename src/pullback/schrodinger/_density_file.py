@@ -1,0 +1,151 @@
+"""Reading densities from CSV, NPZ and HDF5 files, with every way a file can be wrong told in one line."""
+
+import csv
+import dataclasses
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from pullback.core import InputError
+
+_NAMES = re.compile(r"density(?:_(\d+))?")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DensityData:
+    """Densities as they stand in a file: positive and finite, not yet normalised.
+
+    Attributes:
+        x: the points, increasing.
+        densities: state number -> density at the points. The number is None for a density that was given none.
+    """
+
+    x: Float[np.ndarray, " n"]
+    densities: dict[int | None, Float[np.ndarray, " n"]]
+
+
+def read_densities(path: Path) -> DensityData:
+    """Reads `x` and `density`, or `density_0`, `density_2`, … (the numbers are those of the states).
+
+    CSV: one column each, named in the first line; without such a line the columns are x and density. Lines that
+    start with # are comments. NPZ and HDF5: one-dimensional arrays of these names.
+
+    Raises:
+        InputError: the file is missing, empty, not of its kind, lacks an array, or holds values that are no density.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty")
+    readers = {".csv": _read_csv, ".txt": _read_csv, ".npz": _read_npz, ".h5": _read_h5, ".hdf5": _read_h5}
+    if path.suffix.lower() not in readers:
+        raise InputError(f"{path}: unknown kind of file {path.suffix!r}; known are {', '.join(readers)}")
+    return _checked(path, readers[path.suffix.lower()](path))
+
+
+def _checked(path: Path, columns: dict[str, np.ndarray]) -> DensityData:
+    found = ", ".join(columns) or "nothing"
+    if "x" not in columns:
+        raise InputError(f"{path}: needs 'x' and 'density' (or 'density_0', 'density_1', …), found {found}")
+    matches = {name: _NAMES.fullmatch(name) for name in columns}
+    densities = {None if match[1] is None else int(match[1]): columns[name] for name, match in matches.items() if match}
+    if not densities:
+        raise InputError(f"{path}: needs 'density' (or 'density_0', 'density_1', …) beside 'x', found {found}")
+    if None in densities and len(densities) > 1:
+        raise InputError(f"{path}: 'density' beside {found}: number it, as in 'density_0'")
+    x = columns["x"]
+    if x.ndim != 1 or x.size < 5:
+        raise InputError(f"{path}: needs at least 5 points in one row or column, got shape {x.shape}")
+    _require_finite(path, "x", x)
+    if not np.all(np.diff(x) > 0):
+        i = int(np.argmax(np.diff(x) <= 0))
+        raise InputError(f"{path}: x must increase, but {x[i]:g} is followed by {x[i + 1]:g} (point {i + 2})")
+    for state, rho in densities.items():
+        name = "density" if state is None else f"density_{state}"
+        if rho.shape != x.shape:
+            raise InputError(f"{path}: {name} has shape {rho.shape}, x has {x.shape}")
+        _require_finite(path, name, rho)
+        if rho.min() < 0:
+            raise InputError(
+                f"{path}: {name} is negative at point {int(np.argmin(rho)) + 1} ({rho.min():g}); set noise to zero"
+            )
+        if not rho.any():
+            raise InputError(f"{path}: {name} is zero everywhere")
+    return DensityData(x, densities)
+
+
+def _require_finite(path: Path, name: str, values: np.ndarray) -> None:
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise InputError(f"{path}: {name} is {values[bad[0]]} at point {int(bad[0]) + 1}; all must be finite")
+
+
+def _read_csv(path: Path) -> dict[str, np.ndarray]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file") from error
+    rows = [
+        (number, [cell.strip() for cell in row])
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.lstrip().startswith("#")
+        for row in csv.reader([line], delimiter=_delimiter(line), skipinitialspace=True)
+    ]
+    if not rows:
+        raise InputError(f"{path}: the file holds no rows")
+    names = ["x", "density"]
+    if any(_NAMES.fullmatch(cell.lower()) or cell.lower() == "x" for cell in rows[0][1]):
+        names = [cell.lower() for cell in rows.pop(0)[1]]
+        if len(set(names)) < len(names):
+            raise InputError(f"{path}: a column name appears twice: {', '.join(names)}")
+    values = np.empty((len(rows), len(names)))
+    for i, (number, cells) in enumerate(rows):
+        if len(cells) != len(names):
+            raise InputError(
+                f"{path}: line {number} has {len(cells)} columns, expected {len(names)}: {', '.join(names)}"
+                + ("" if len(names) == 2 else "; name other columns in a first line")
+            )
+        for j, cell in enumerate(cells):
+            try:
+                values[i, j] = float(cell)
+            except ValueError:
+                raise InputError(f"{path}: line {number}, column {names[j]!r}: {cell!r} is not a number") from None
+    return dict(zip(names, values.T))
+
+
+def _delimiter(line: str) -> str:
+    return next((mark for mark in ",;\t" if mark in line), " ")
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: _numbers(path, name, file[name]) for name in file.files}
+    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not an NPZ file of numbers ({error})") from error
+
+
+def _read_h5(path: Path) -> dict[str, np.ndarray]:
+    import h5py  # slow to load, and seldom needed
+
+    try:
+        with h5py.File(path, "r") as file:
+            return {
+                name: _numbers(path, name, np.asarray(dataset[()]))
+                for name, dataset in file.items()
+                if isinstance(dataset, h5py.Dataset) and (name == "x" or _NAMES.fullmatch(name))
+            }
+    except OSError as error:
+        raise InputError(f"{path}: not an HDF5 file ({error})") from error
+
+
+def _numbers(path: Path, name: str, values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind not in "iuf":
+        raise InputError(f"{path}: {name} holds {values.dtype}, real numbers are needed")
+    return np.asarray(values, dtype=float)
