@@ -55,7 +55,7 @@ def eigh(
     Raises:
         InputError: `a` is not square, or (outside `jit`) not finite or not Hermitian.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, pullback as pb
         >>> def occupied(t):  # two degenerate levels of a ring of three sites; the projector on both
         ...     a = -jnp.ones((3, 3)) + jnp.diag(jnp.array([1.0, 1.0 + t, 1.0]))

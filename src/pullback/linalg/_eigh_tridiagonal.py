@@ -50,7 +50,9 @@ def eigh_tridiagonal(
     Raises:
         InputError: shapes that do not fit, k outside 1 … n, complex or (outside `jit`) non-finite input.
 
-    Example: the particle in a box on 4 points, H = 2 − (hop left + hop right).
+    Examples:
+        The particle in a box on 4 points, H = 2 − (hop left + hop right).
+
         >>> import jax.numpy as jnp, pullback as pb
         >>> w, v = pb.linalg.eigh_tridiagonal(2 * jnp.ones(4), -jnp.ones(3), 1)
         >>> print(f"{w[0]:.12f} {2 - 2 * jnp.cos(jnp.pi / 5):.12f}")

@@ -53,7 +53,9 @@ def funmh(
     Raises:
         InputError: `a` is not square, or (outside `jit`) not finite or not Hermitian.
 
-    Example: the derivative of exp(a)_01 in the direction of a_01 between two equal levels is e/2.
+    Examples:
+        The derivative of exp(a)_01 in the direction of a_01 between two equal levels is e/2.
+
         >>> import jax, jax.numpy as jnp, pullback as pb
         >>> a = jnp.diag(jnp.array([1.0, 1.0, 2.0]))
         >>> print(f"{jax.grad(lambda a: pb.linalg.funmh(a, jnp.exp)[0, 1])(a)[0, 1]:.10f}")

@@ -88,7 +88,7 @@ def minimise(
     Raises:
         InputError: `x0` holds no parameters, or `fun` does not return a real scalar.
 
-    Example:
+    Examples:
         >>> bowl = lambda x: jnp.sum((x - 1) ** 2)
         >>> found = minimise(Run.null(), "fit", bowl, jnp.zeros(3), tol=1e-12, max_steps=50)
         >>> found.converged, found.x.round(6).tolist()

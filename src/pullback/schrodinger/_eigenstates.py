@@ -35,7 +35,9 @@ def eigenstates(potential: Potential, kinetic: Kinetic, k: int = 1) -> tuple[Flo
     Raises:
         InputError: k outside 1 … n, or a potential of the wrong shape.
 
-    Example: the harmonic oscillator.
+    Examples:
+        The harmonic oscillator.
+
         >>> from pullback.schrodinger import Grid, Harmonic, kinetic
         >>> energies, _ = eigenstates(Harmonic(), kinetic(Grid.between(-8.0, 8.0, 60), "sinc"), 3)
         >>> energies.round(10).tolist()

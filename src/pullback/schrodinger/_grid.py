@@ -29,7 +29,7 @@ class Grid(eqx.Module):
         boundary: "hard-wall" or "periodic".
         uniform: whether the points are equidistant.
 
-    Example:
+    Examples:
         >>> grid = Grid.between(0.0, 1.0, 99)
         >>> f"{grid.spacing:.2f} {grid.integrate(jnp.sin(jnp.pi * grid.x) ** 2):.6f}"
         '0.01 0.500000'

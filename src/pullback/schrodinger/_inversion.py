@@ -29,7 +29,9 @@ def amplitude(density: Float[Array | np.ndarray, " n"], grid: Grid, state: int =
     Raises:
         InputError: a density that is negative, not finite or zero everywhere, or has too few minima.
 
-    Example: the second state of a box.
+    Examples:
+        The second state of a box.
+
         >>> grid = Grid.between(0.0, 1.0, 9)
         >>> jnp.sign(amplitude(jnp.sin(2 * jnp.pi * grid.x) ** 2 + 1e-9, grid, 1)).tolist()[::3]
         [1.0, 1.0, -1.0]
@@ -69,7 +71,9 @@ def invert_density(
     Raises:
         InputError: as for `amplitude`.
 
-    Example: the box has no potential, and E = π²/2.
+    Examples:
+        The box has no potential, and E = π²/2.
+
         >>> from pullback.schrodinger import Grid, kinetic
         >>> grid = Grid.between(0.0, 1.0, 12)
         >>> v = invert_density(2 * jnp.sin(jnp.pi * grid.x) ** 2, kinetic(grid, "sinc"))

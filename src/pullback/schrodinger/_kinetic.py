@@ -88,7 +88,9 @@ def kinetic(grid: Grid, scheme: Scheme = "fd2", *, mass: float = 1.0) -> Tridiag
     Raises:
         InputError: the scheme does not fit the grid, or its matrix would be too large.
 
-    Example: the particle in a box of length π, E_n = n²/2.
+    Examples:
+        The particle in a box of length π, E_n = n²/2.
+
         >>> grid = Grid.between(0.0, np.pi, 20)
         >>> jnp.linalg.eigvalsh(kinetic(grid, "sinc").matrix())[:3].round(12).tolist()
         [0.5, 2.0, 4.5]

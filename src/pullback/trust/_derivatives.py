@@ -108,7 +108,7 @@ def check_derivatives(
         DerivativeError: with `throw=True`, if any verdict is not ok.
         InputError: unknown mode or nothing to differentiate.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, pullback as pb
         >>> pb.trust.check_derivatives(jnp.sin, 0.3, order=1).ok
         True
