@@ -16,7 +16,9 @@ def disguised(model, rng):
     turns = [PAULI[letter] for letter in rng.choice(["1", "x", "y", "z"], n)]
 
     def sign(word, place):
-        return np.prod([np.trace(turns[i] @ PAULI[p] @ turns[i].conj().T @ PAULI[p]).real / 2 for p, i in zip(word, place)])
+        return np.prod(
+            [np.trace(turns[i] @ PAULI[p] @ turns[i].conj().T @ PAULI[p]).real / 2 for p, i in zip(word, place)]
+        )
 
     couplings = {}
     for kind, values in model.couplings.items():
@@ -35,9 +37,7 @@ def test_random_symmetries_are_undone(lattice, kinds):
     true = SpinModel(lattice, {kind: rng.normal(size=count) for kind, count in counts.items()})
     for _ in range(4):
         other = disguised(true, rng)
-        np.testing.assert_allclose(
-            np.linalg.eigvalsh(other.matrix()), np.linalg.eigvalsh(true.matrix()), atol=1e-12
-        )
+        np.testing.assert_allclose(np.linalg.eigvalsh(other.matrix()), np.linalg.eigvalsh(true.matrix()), atol=1e-12)
         found = closest_equivalent(other, true)
         for kind, values in true.couplings.items():
             np.testing.assert_array_equal(found.couplings[kind], values)

@@ -58,7 +58,11 @@ def test_no_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.csv", "amplitude\n3\n0\n-4\n0\n"), ("a.npz", {"state": np.array([3, 0, -4, 0])}), ("b.csv", "3e300\n0\n-4e300\n0")],
+    [
+        ("a.csv", "amplitude\n3\n0\n-4\n0\n"),
+        ("a.npz", {"state": np.array([3, 0, -4, 0])}),
+        ("b.csv", "3e300\n0\n-4e300\n0"),
+    ],
 )
 def test_states_are_normalised(tmp_path, name, content):
     np.testing.assert_allclose(read_state(write(tmp_path, name, content)), [0.6, 0, -0.8, 0], rtol=1e-15)

@@ -1,5 +1,7 @@
 """Spectra level by level and values place by place: what is drawn is what was given."""
 
+import itertools
+
 import numpy as np
 
 from pullback.plots import levels, new_figure, place_values
@@ -15,7 +17,7 @@ def test_every_level_is_one_dash_and_multiplets_are_rows_of_dashes():
     triple = sorted(dash[:2] for dash in first if 0.9 < dash[2] < 1.1)
     assert single[:2] == (-0.4, 0.4)
     assert triple[0][0] == -0.4 and abs(triple[-1][1] - 0.4) < 1e-12
-    assert all(left[1] < right[0] for left, right in zip(triple, triple[1:]))
+    assert all(left[1] < right[0] for left, right in itertools.pairwise(triple))
     assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b"]
 
 

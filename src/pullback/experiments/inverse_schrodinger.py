@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from pullback import plots
 from pullback import schrodinger as sch
 from pullback.core import InputError
-from pullback.runs import LBFGS, Adam, Experiment, Minimum, Result, Run, minimise, option
-from pullback.runs._optimisers import Loss, Optimiser, Point
+from pullback.runs import LBFGS, Adam, Experiment, Loss, Minimum, Optimiser, Point, Result, Run, minimise, option
 
 _LABELS = {
     "l1": r"$\int |\rho - \rho^*|\,dx$",
@@ -43,21 +42,22 @@ class InverseSchrodinger(Experiment):
 
     Optimisers. `newton`, for one ground state: the excess energy W[V] = <t|H|t> - E0[V] of the target amplitude t
     is convex, its gradient t² - ψ² comes from the eigensolver, and its inverse Hessian ½ ψ⁻¹(H - E)ψ⁻¹ is known from
-    perturbation theory; some tens of steps, from anywhere. For excited or several states, or with --smoothness:
-    damped Gauss-Newton steps on Σ|ψ - t|² with the exact linear response of the states; it may stop in a local
+    perturbation theory; the built-in targets take 6 to 60 steps. For excited or several states, or with --smoothness:
+    damped Gauss-Newton steps on Σ∫(ψ - t)² dx with the exact linear response of the states; it may stop in a local
     minimum. `lbfgs` and `adam` descend the loss itself with V at the points as variables, as the notebook did, to
-    compare: there the loss hardly depends on V where ψ is small, and they stall (the notebook at 0.0249).
+    compare: the loss hardly depends on V where ψ is small, and they stall (the notebook at 0.0249, `lbfgs` at 0.0253).
 
     Loss, summed over states: `l1` ∫|ρ - ρ*| dx; `amplitude` ∫(ψ - t)² dx (Johnson's); `kl` ∫ρ* ln(ρ*/ρ) dx. The run
-    has converged when the loss is at most --tol; with --smoothness λ, when the gradient of amplitude loss +
-    λ∫|V'|² dx is.
+    has converged when the loss is at most --tol; with --smoothness λ, when the norm of the gradient of the loss
+    + λ∫|V'|² dx is. With `newton` the loss is measured, not descended: it may rise in the first steps.
 
     A density of exactly zero would need an infinite potential. So a background, a multiple of the density of the
     empty grid, is added to the density of a ground state before it is inverted; it is chosen to cost a tenth of
-    --tol. It bends V by about background/ρ (relative), so a loose tolerance also limits the accuracy of V in tails.
+    --tol. It bends V by about background/ρ (relative), and at a cliff of the density by its neighbour's amplitude
+    over h²: a loose --tol also limits the accuracy of V.
 
-    Schemes: `fd2` reproduces any positive density exactly, but as a discrete problem: against the potential of the
-    continuum its error is h²ψ''''/24ψ. By default `fd8` is used for equidistant points where the density is
+    Schemes. `fd2` reproduces any positive density exactly, but as a discrete problem: against the potential of the
+    continuum its error is about h² ψ⁗/24ψ. By default `fd8` is used for equidistant points where the density is
     reachable with it (smooth densities), `fd2` otherwise.
 
     Sources: S. G. Johnson, Notes on adjoint methods for 18.335; L. Wang, inverse_schrodinger.ipynb (ml4p).
@@ -66,7 +66,7 @@ class InverseSchrodinger(Experiment):
     input: Path | None = option(None, "file with x and density (.csv, .npz, .h5)")
     target: sch.TargetName = option("notebook", "built-in density, used without --input")
     states: tuple[int, ...] = option((0,), "state numbers, 0 the ground state, e.g. 1 or 0,1,2", ge=0, le=50)
-    grid: int | None = option(None, "resample to so many equidistant points", ge=9, le=100_000)
+    grid: int | None = option(None, "number of equidistant points: resamples --input", ge=9, le=100_000)
     boundary: sch.Boundary | None = option(None, "what lies beyond the ends of --input (none: hard-wall)")
     kinetic: sch.Scheme | None = option(None, "kinetic operator (none: chosen by the density)")
     mass: float | None = option(None, "in electron masses (none: 1, or the target's own)", gt=0)

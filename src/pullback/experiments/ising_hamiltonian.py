@@ -35,6 +35,7 @@ _COARSE_STEPS, _COARSE_TOL = 60, 1e-10  # of these fits: they only have to lead 
 _SPECTRUM_GTOL = 1e-9  # gradient norm of a local minimum; at the default tolerance it is larger
 _STATE_GTOL = 1e-7  # the loss is 1 minus something, so its gradient is known to the square root of rounding
 _SMALL_GAP = 1e-6  # of the range of the spectrum
+_NO_OVERLAP = 1e-9
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -225,21 +226,15 @@ class _Fit:
 
 
 def _fit(run: Run, number: int, x0: _Couplings, stages: tuple[_Stage, ...], optimiser: LBFGS | Adam) -> _Fit:
-    x, minimum = x0, None
-    for stage in stages:
-        minimum = minimise(
-            run,
-            f"start-{number}-{stage.name}",
-            stage.loss,
-            x,
-            optimiser=optimiser,
-            tol=stage.tol,
-            gtol=stage.gtol,
-            max_steps=stage.max_steps,
-        )
-        x = minimum.x
-    assert minimum is not None  # a fit has at least one stage
-    return _Fit(number, x0, minimum)
+    def improve(stage: _Stage, x: _Couplings) -> Minimum:
+        name = f"start-{number}-{stage.name}"
+        bounds = {"tol": stage.tol, "gtol": stage.gtol, "max_steps": stage.max_steps}
+        return minimise(run, name, stage.loss, x, optimiser=optimiser, **bounds)
+
+    x = x0
+    for stage in stages[:-1]:
+        x = improve(stage, x).x
+    return _Fit(number, x0, improve(stages[-1], x))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -298,19 +293,8 @@ class _Problem(abc.ABC):
         """The Hamiltonian to show for `found`, arrays (target, initial, found among them), and summary."""
 
     @abc.abstractmethod
-    def hint(self, found: SpinModel) -> str:
-        """What to try where the fit did not end well."""
-
     def verdict(self, minimum: Minimum, found: SpinModel, tried: int) -> tuple[bool, str]:
-        """Whether the fit has what was asked for; why not."""
-        if self.tol is None and minimum.converged:
-            return True, ""
-        if self.tol is None:
-            return False, f"{minimum.message} {self.hint(found)}"
-        if minimum.loss <= self.tol:
-            return True, ""
-        missed = f"the best loss is {minimum.loss:.3g}, above --tol {self.tol:g} (starts tried: {tried})."
-        return False, f"{missed} {self.hint(found)}"
+        """Whether the fit has what was asked for; if not, why, and what to try."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -364,9 +348,13 @@ class _SpectrumProblem(_Problem):
             summary["max_coupling_error"] = max(float(abs(found.couplings[kind] - true[kind]).max()) for kind in true)
         return found, arrays, summary
 
-    def hint(self, found: SpinModel) -> str:
+    def verdict(self, minimum: Minimum, found: SpinModel, tried: int) -> tuple[bool, str]:
+        if self.tol is None or minimum.loss <= self.tol:
+            return True, ""
         shift = "" if self.shift else " --shift true if the zero of energy is arbitrary (all terms are traceless),"
-        return f"Try more --starts, more or other --terms,{shift} or a looser --tol."
+        return False, (
+            f"{_missed(minimum, self.tol, tried)} Try more --starts, more or other --terms,{shift} or a looser --tol."
+        )
 
     @property
     def unit(self) -> float:
@@ -420,16 +408,29 @@ class _StateProblem(_Problem):
             },
         )
 
-    def hint(self, found: SpinModel) -> str:
-        levels, _ = self.ground_state(found)
-        if levels[1] - levels[0] < _SMALL_GAP * np.ptp(levels):
-            return (
-                f"The gap above the ground state closes ({levels[1] - levels[0]:.1e}): the best couplings lie at a "
-                "level crossing, which can only be approached. Try other --terms."
+    def verdict(self, minimum: Minimum, found: SpinModel, tried: int) -> tuple[bool, str]:
+        if minimum.loss > 1 - _NO_OVERLAP:
+            return False, (
+                "The ground state has no overlap with the target, and no gradient towards it: a symmetry of the terms "
+                "(such as the flip of all spins) keeps them apart. Try other --terms."
             )
-        return "Try more --starts, more or other --terms, or a looser --tol."
+        if minimum.loss <= self.tol if self.tol is not None else minimum.converged:
+            return True, ""
+        cause = minimum.message if self.tol is None else _missed(minimum, self.tol, tried)
+        levels, _ = self.ground_state(found)
+        gap = levels[1] - levels[0]
+        if gap < _SMALL_GAP * np.ptp(levels):
+            return False, (
+                f"{cause} The gap above the ground state closes ({gap:.1e}): the best couplings lie at a level "
+                "crossing, which can only be approached. Try other --terms."
+            )
+        return False, f"{cause} Try more --starts, more or other --terms, or a looser --tol."
 
     def ground_state(self, model: SpinModel) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """The levels, and the ground state with the sign that the target has."""
         w, v = map(np.asarray, eigh(model.matrix()))
         return w, v[:, 0] if v[:, 0] @ self.target >= 0 else -v[:, 0]
+
+
+def _missed(minimum: Minimum, tol: float, tried: int) -> str:
+    return f"The best loss is {minimum.loss:.3g}, above --tol {tol:g} (starts tried: {tried})."

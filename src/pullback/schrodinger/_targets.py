@@ -7,7 +7,7 @@
                     states of -½ d²/dx² + V for V = 10 [(1 - e^{-x})² - 1], x⁴/4 - 2x², -6 sech² x
 
 Sources: L. Wang, https://github.com/wangleiphy/ml4p, 5_diffprogram/inverse_schrodinger.ipynb; S. G. Johnson, Notes on
-adjoint methods for 18.335 (MIT, 2021).
+adjoint methods for 18.335, https://math.mit.edu/~stevenj/18.336/adjoint.pdf.
 """
 
 from typing import Literal
