@@ -74,6 +74,7 @@ def place_values(
         if references:
             ax.plot([], [], color="#777777", label=reference_label, **_OPEN)
         ax.axhline(0, color="#777777", linewidth=0.6)
+        ax.locator_params(axis="x", integer=True)
         ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
         ax.legend()
 
