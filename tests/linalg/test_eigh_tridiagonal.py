@@ -34,7 +34,7 @@ def test_open_chain_is_exact():
     np.testing.assert_allclose(w, -2 * np.cos(np.pi * np.arange(1, 6) / (n + 1)), atol=1e-14)
 
 
-@pytest.mark.parametrize("k", [1, 3, None])
+@pytest.mark.parametrize("k", [1, pytest.param(3, marks=pytest.mark.slow), pytest.param(None, marks=pytest.mark.slow)])
 def test_all_modes(k):
     d, e = jnp.asarray(RNG.normal(size=8)), jnp.asarray(RNG.normal(size=7))
 
@@ -45,6 +45,7 @@ def test_all_modes(k):
     check_derivatives(f, d, e, samples=1, throw=True)
 
 
+@pytest.mark.slow
 def test_third_order():
     d, e = jnp.asarray(RNG.normal(size=5)), jnp.asarray(RNG.normal(size=4))
     check_derivatives(lambda d: eigh_tridiagonal(d, e, 2)[1] ** 2, d, samples=1, order=3, throw=True,

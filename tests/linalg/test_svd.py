@@ -50,7 +50,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = {"double", "wide", "square triple", "wide, zeros"}
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.slow) if c in SLOW else c for c in CASES])
 def test_all_modes(case):
     shape, options, k = CASES[case]
     check_derivatives(invariant(svd, *matrices(*shape, **options), k), 0.0, samples=1, throw=True)
