@@ -44,8 +44,10 @@ def new_figure(
     """A figure in the one style, and its axes.
 
     Args:
-        rows, columns: of the grid of panels.
-        width, height: of the whole figure, in inches; by default they follow from the number of panels.
+        rows: of the grid of panels.
+        columns: of the grid of panels.
+        width: of the whole figure, in inches; by default it follows from the number of panels.
+        height: likewise.
 
     Returns:
         The figure, and an `Axes` for one panel, else an array of `Axes`: of shape (n,) for one row or column,

@@ -59,7 +59,8 @@ def place_values(
     Args:
         ax: the panel.
         families: label -> (positions, values), each of shape (n,); one colour for each.
-        xlabel, ylabel: of the axes.
+        xlabel: label of the abscissa.
+        ylabel: label of the ordinate.
         title: of the panel.
         references: label -> values that those of this family should have.
         reference_label: what these are, for the legend.

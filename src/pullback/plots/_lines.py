@@ -28,7 +28,8 @@ def curves(
         ax: the panel.
         x: abscissae, shape (n,).
         ys: label -> ordinates, shape (n,); NaN leaves a gap.
-        xlabel, ylabel: of the axes.
+        xlabel: label of the abscissa.
+        ylabel: label of the ordinate.
         title: of the panel.
         dashed: labels of the curves drawn dashed, as references lying on top of others are.
         yscale: of the ordinate.

@@ -40,7 +40,10 @@ def option(
     Args:
         default: the value when the option is not given; it must itself be accepted.
         help: one line, shown by `pullback run NAME --help` and `pullback show NAME`.
-        ge, gt, le, lt: bounds (>=, >, <=, <) on the number, or on each number of a tuple.
+        ge: bound >= on the number, or on each number of a tuple.
+        gt: bound >, likewise.
+        le: bound <=, likewise.
+        lt: bound <, likewise.
         metavar: what the help shows in place of the value; by default it follows from the type.
 
     Returns:

@@ -51,7 +51,9 @@ def newton_step(
     """The excess energy, Newton's step for it, and the slope of the excess energy along that step.
 
     Args:
-        potential, target, kinetic: as for `excess_energy`; the target must be positive, or there is no finite
+        potential: as for `excess_energy`.
+        kinetic: as for `excess_energy`.
+        target: as for `excess_energy`; it must be positive, or there is no finite
             potential to be found.
     """
     (excess, (energy, ground)), gradient = jax.value_and_grad(_excess_energy, has_aux=True)(potential, target, kinetic)
