@@ -84,6 +84,7 @@ def test_all_modes_at_a_triple_degeneracy(dtype):
     assert max(found.values()) < 1e-10, found
 
 
+@pytest.mark.slow
 def test_third_order_at_a_triple_degeneracy():
     found = errors(LEVELS["triple"], "tanh", ("fwd-fwd-fwd", "rev-rev-rev"))
     assert max(found.values()) < 1e-9, found

@@ -59,6 +59,7 @@ def test_all_modes(case):
     check_derivatives(invariant(svd, *matrices(*shape, **options), k), 0.0, samples=1, throw=True)
 
 
+@pytest.mark.slow
 def test_third_order_against_40_digits():
     """Double singular values of a rectangular matrix; the reference goes through A†A in multi-precision."""
     a, da, o = matrices(4, 3, [2.0, 2.0, 0.5], seed=3)

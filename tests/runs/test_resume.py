@@ -50,8 +50,8 @@ def steps_are_in_order(folder: Path) -> bool:
 
 
 def test_killed_at_five_random_moments(tmp_path):
-    options = ["--steps", "12000", "--size", "30000"]
-    expected = execute(ChaoticMap(steps=12000, size=30000), tmp_path / "exact", quiet=True)
+    options = ["--steps", "5000", "--size", "30000"]
+    expected = execute(ChaoticMap(steps=5000, size=30000), tmp_path / "exact", quiet=True)
     folder = tmp_path / "run"
     command, moments = [*PULLBACK, "run", str(EXPERIMENT), "--out", str(folder), *options], random.Random()
     for _ in range(5):
