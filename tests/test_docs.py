@@ -21,7 +21,11 @@ MODULES = [
 ]
 
 
-@pytest.mark.parametrize("page", RUNNABLE, ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "page",
+    [*RUNNABLE[:2], pytest.param(RUNNABLE[2], marks=pytest.mark.slow)],
+    ids=["README", "index", "first-gradient"],
+)
 def test_python_blocks_run(page, capsys):
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
     assert blocks

@@ -65,11 +65,11 @@ def errors(levels, name, modes, dtype=float):
 @pytest.mark.parametrize(
     ("levels", "name"),
     [
-        ("triple", "Fermi"),
+        pytest.param(*("triple", "Fermi"), marks=pytest.mark.slow),
         ("split 1e-13", "sqrt"),
         ("split 1e-7", "Fermi"),
-        ("split 1e-3", "exp"),
-        ("regular", "power 8"),
+        pytest.param(*("split 1e-3", "exp"), marks=pytest.mark.slow),
+        pytest.param(*("regular", "power 8"), marks=pytest.mark.slow),
     ],
 )
 def test_first_and_second_order(levels, name):

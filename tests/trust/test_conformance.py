@@ -66,8 +66,11 @@ def test_references(name):
     assert line_derivatives(value, a, s, (1, 2)) == pytest.approx(table.D[name], rel=1e-12)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.primitive}: {c.point}")
-def test_every_row(case):
+HARDEST = [c for c in CASES if c.point in ("the same, complex", "levels split by 1e-10", "two equal, decoupled chains")]
+
+
+@pytest.mark.parametrize("case", HARDEST, ids=lambda c: f"{c.primitive}: {c.point}")
+def test_the_hardest_rows(case):
     modes = ("vjp", "fwd-rev")
     assert {mode: table.verdict(case, case.ours, mode) for mode in modes} == dict.fromkeys(modes, "ok")
 
