@@ -34,6 +34,7 @@ from jaxtyping import Array, Float, Inexact
 from pullback.core import linear_map
 from pullback.linalg import _checks
 from pullback.linalg._divided_differences import divided_difference, taylor_coefficients
+from pullback.linalg._eigh import over_batch
 
 
 def funmh(
@@ -63,8 +64,7 @@ def funmh(
     """
     a = _checks.hermitian("funmh", _checks.inexact("funmh", a))
     f, theta = jax.closure_convert(f, jax.ShapeDtypeStruct((), a.real.dtype))
-    fun = partial(_funmh, f, theta)
-    return fun(a) if a.ndim == 2 else jnp.vectorize(fun, signature="(n,n)->(n,n)")(a)
+    return over_batch(partial(_funmh, f, theta), a, "(n,n)->(n,n)")
 
 
 def _funmh(f, theta, a):
