@@ -191,7 +191,10 @@ def test_a_ring_from_a_file(tmp_path):
     assert error(x, result.arrays["potential"], 1.5 * np.cos(x), np.abs(psi) ** 2) < 1e-5
 
 
-@pytest.mark.parametrize("options", [{"optimiser": "lbfgs"}, {"optimiser": "adam", "learning_rate": 1.0}])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param({"optimiser": "lbfgs"}, marks=pytest.mark.slow), {"optimiser": "adam", "learning_rate": 1.0}],
+)
 def test_the_optimisers_of_the_notebook(options):
     """They go down, and stop short with an explanation (exit code 3)."""
     _, result = solve(**options, grid=60, max_steps=20)

@@ -49,12 +49,13 @@ def steps_are_in_order(folder: Path) -> bool:
     )
 
 
-def test_killed_at_five_random_moments(tmp_path):
+@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
+def test_killed_at_random_moments(tmp_path, kills):
     options = ["--steps", "5000", "--size", "30000"]
     expected = execute(ChaoticMap(steps=5000, size=30000), tmp_path / "exact", quiet=True)
     folder = tmp_path / "run"
     command, moments = [*PULLBACK, "run", str(EXPERIMENT), "--out", str(folder), *options], random.Random()
-    for _ in range(5):
+    for _ in range(kills):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         wait_for((folder / "metrics.jsonl").exists, process)
         time.sleep(moments.uniform(0, 1.2))

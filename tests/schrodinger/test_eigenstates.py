@@ -69,7 +69,10 @@ def test_states_are_orthonormal_and_their_signs_fixed(scheme):
     np.testing.assert_allclose(occupied, 2 * psi[:, 0] ** 2 + psi[:, 1] ** 2)
 
 
-@pytest.mark.parametrize(("scheme", "modes"), [("fd2", ("jvp", "vjp")), ("fd6", ("vjp", "fwd-rev"))])
+@pytest.mark.parametrize(
+    ("scheme", "modes"),
+    [pytest.param("fd2", ("jvp", "vjp"), marks=pytest.mark.slow), ("fd6", ("vjp", "fwd-rev"))],
+)
 def test_derivatives(scheme, modes):
     """The eigensolvers have every mode tested in tests/linalg."""
     operator = kinetic(Grid.between(-3.0, 3.0, 12), scheme)

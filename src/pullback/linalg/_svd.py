@@ -17,15 +17,24 @@ singular values are free too. The diagonal of D is the phase term of complex mat
 As in `eigh` this is stated as one linear equation for (T, D, Z) through `custom_linear_solve`, and JAX differentiates
 the equation. R matters from second order on: when a singular value leaves zero, A V leaves the span of U.
 
-Sources: F. Wan, S. Zhang, arXiv:1909.02659 (complex matrices); M. Giles (2008).
+When only the first k triplets are wanted, the bases of the two discarded spaces are free as well: T and D are zero
+between discarded columns, and so is Z on them. The discarded space still responds (it is what the kept vectors mix
+with), but gaps inside it no longer appear, however small.
+
+Sources: F. Wan, S. Zhang, arXiv:1909.02659 (complex matrices); J. Naumann et al., arXiv:2311.11894 (truncation);
+M. Giles (2008).
 """
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Inexact
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Bool, Float, Inexact
 
+from pullback.core import InputError
 from pullback.linalg import _checks
 from pullback.linalg._eigh import blocks, check_tol, over_batch
 
@@ -54,7 +63,7 @@ def svd(
     _checks.matrix("svd", a)
     _checks.finite("svd", a)
     check_tol(degeneracy_tol)
-    fun = partial(_svd, degeneracy_tol, full_matrices)
+    fun = partial(decompose, degeneracy_tol, full_matrices, Keep())
     return over_batch(fun, a, "(m,n)->(m,k),(l),(o,n)")
 
 
@@ -67,29 +76,114 @@ def svdvals(a: Inexact[Array, "*batch m n"]) -> Float[Array, "*batch k"]:
     return svd(a)[1]
 
 
-def _svd(tol, full, a):
+def svd_truncated(
+    a: Inexact[Array, "*batch m n"],
+    rank: int | None = None,
+    *,
+    cutoff: float | None = None,
+    degeneracy_tol: float | None = None,
+) -> tuple[Inexact[Array, "*batch m k"], Float[Array, "*batch k"], Inexact[Array, "*batch k n"]]:
+    r"""The `rank` largest singular values and their vectors, a ~ u diag(s) vh.
+
+    Derivatives are the exact ones of the truncated factors: the discarded space contributes, and neither its gaps nor
+    its zeros do harm. A multiplet that is cut by `rank` has no unique truncation; derivatives are finite there
+    (its members are transported in parallel), but belong to the choice that LAPACK made.
+
+    Args:
+        a: matrix, real or complex, any leading batch axes.
+        rank: how many to keep.
+        cutoff: instead of `rank`: keep the singular values above cutoff * max(s), at least one. The number of
+            columns then depends on values, so this works outside `jit` and for a single matrix only.
+        degeneracy_tol: as in `svd`.
+
+    Raises:
+        InputError: rank larger than min(m, n) or not positive; not exactly one of rank and cutoff; `cutoff` under
+            `jit`; `a` is not a matrix, or (outside `jit`) not finite.
+    """
+    a = _checks.inexact("svd_truncated", a)
+    _checks.matrix("svd_truncated", a)
+    _checks.finite("svd_truncated", a)
+    check_tol(degeneracy_tol)
+    if (rank is None) == (cutoff is None):
+        raise InputError("svd_truncated needs either rank or cutoff.")
+    if cutoff is not None:
+        rank = _rank_above(a, cutoff)
+    check_rank("svd_truncated", a, rank)
+
+    def truncated(a):
+        u, s, vh = decompose(degeneracy_tol, False, Keep(rank=rank), a)
+        return u[:, :rank], s[:rank], vh[:rank]
+
+    return over_batch(truncated, a, "(m,n)->(m,k),(k),(k,n)")
+
+
+def low_rank(a: Inexact[Array, "*batch m n"], rank: int) -> Inexact[Array, "*batch m n"]:
+    """The best approximation of `a` of the given rank, Σ_{i<rank} u_i s_i v_i† (Eckart, Young).
+
+    Exact derivatives in every mode and order wherever s[rank-1] > s[rank], whatever the spectrum is otherwise.
+
+    Raises:
+        InputError: rank larger than min(m, n) or not positive; `a` is not a matrix, or (outside `jit`) not finite.
+    """
+    u, _, _ = svd_truncated(a, rank)
+    return u @ (jnp.conj(jnp.swapaxes(u, -1, -2)) @ a)
+
+
+def check_rank(name: str, a: Array, rank: int) -> None:
+    limit = min(a.shape[-2:])
+    if not 1 <= rank <= limit:
+        raise InputError(f"{name}: rank must be from 1 to min(m, n) = {limit} for shape {a.shape}, got {rank}.")
+
+
+def _rank_above(a, cutoff):
+    if isinstance(a, Tracer) or a.ndim != 2:
+        raise InputError(
+            "svd_truncated: with cutoff the number of columns depends on values, so it needs one matrix "
+            "outside jit, vmap and grad; pass rank there."
+        )
+    s = np.linalg.svd(np.asarray(a), compute_uv=False)
+    return max(1, int(np.sum(s > cutoff * s[0])))
+
+
+class Keep(NamedTuple):
+    """Which singular triplets matter: the first `rank`, or those with s > rtol * max(s), or all."""
+
+    rank: int | None = None
+    rtol: float | None = None
+
+    def __call__(self, s: Float[Array, " n"]) -> Bool[Array, " n"]:
+        if self.rtol is not None:
+            return s > self.rtol * jnp.max(s)
+        return jnp.arange(s.size) < (s.size if self.rank is None else self.rank)
+
+
+def decompose(
+    tol: float | None, full: bool, keep: Keep, a: Inexact[Array, "m n"]
+) -> tuple[Inexact[Array, "m k1"], Float[Array, " k"], Inexact[Array, "k2 n"]]:
+    """The decomposition of one matrix, with derivatives of functions that see the triplets of `keep` only."""
     if a.shape[0] >= a.shape[1]:
-        u, s, v = _svd_tall(tol, full, a)
+        u, s, v = _svd_tall(tol, full, keep, a)
         return u, s, v.conj().T
-    v, s, u = _svd_tall(tol, full, a.conj().T)
+    v, s, u = _svd_tall(tol, full, keep, a.conj().T)
     return u, s, v.conj().T
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _svd_tall(tol, full, a):
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _svd_tall(tol, full, keep, a):
     """The decomposition of a matrix with m >= n; u is square if `full`."""
+    del tol, keep
     u, s, vh = jnp.linalg.svd(a, full_matrices=full)
     return u, s, vh.conj().T
 
 
 @_svd_tall.defjvp
-def _svd_tall_jvp(tol, full, primals, tangents):
+def _svd_tall_jvp(tol, full, keep, primals, tangents):
     (a,), (da,) = primals, tangents
-    u, s, v = _svd_tall(tol, full, a)
+    u, s, v = _svd_tall(tol, full, keep, a)
     u, complement = u[:, : s.size], u[:, s.size :]
     sigma, rest = _split(u, a @ v)
     m, outside = _split(u, da @ v)
-    x, y, z = _solve(u, sigma, rest, m, outside, s, tol)
+    x, y, z = _solve(u, sigma, rest, m, outside, s, tol, keep)
     du = u @ x + z
     if full:
         du = jnp.concatenate([du, -u @ (z.conj().T @ complement)], axis=1)
@@ -103,13 +197,15 @@ def _split(u, z):
     return inside, z - u @ inside
 
 
-def _solve(u, sigma, rest, m, outside, s, tol):
+def _solve(u, sigma, rest, m, outside, s, tol, keep):
     """X, Y and Z of the module's docstring."""
     s, u0 = jax.lax.stop_gradient((s, u))
     zero = 16 * len(u) * jnp.finfo(s.dtype).eps * jnp.max(s)  # singular values below are zeros of the arithmetic
-    same = blocks(-s, tol)
+    dropped = ~keep(s)
+    both_dropped = dropped[:, None] & dropped[None, :]
     gaps, sums = s[None, :] - s[:, None], s[None, :] + s[:, None]
-    null, null_column = sums <= zero, s <= zero
+    same = blocks(-s, tol) | both_dropped
+    null, null_column = (sums <= zero) | both_dropped, (s <= zero) | dropped
     gaps, sums, s0 = jnp.where(same, 1, gaps), jnp.where(null, 1, sums), jnp.where(null_column, 1, s)
 
     def equation(tdz):
