@@ -15,6 +15,9 @@ from pullback._version import __version__ as __version__
 _ROOMS = (
     "core",
     "linalg",
+    "elementary",
+    "special",
+    "external",
     "trust",
     "schrodinger",
     "lattices",
