@@ -8,7 +8,11 @@ The Newton table f[x_0..x_p] = (f[x_1..x_p] − f[x_0..x_{p−1}]) / (x_p − x_
 converges fast there. Both are evaluated with an estimate of their own error, and each entry takes the better
 one: no threshold has to know on which scale f varies. The Taylor form is estimated by its last two terms about
 c = x_0 and by what it gives about c = x_p instead (last terms alone are fooled by functions whose derivatives
-vanish at a point: tanh or x⁸ at zero).
+vanish at a point: tanh or x⁸ at zero), and it is not taken where it disagrees with Newton's form by more than
+rounding explains (a step between two plateaus, as Fermi occupations at low temperature, fools both estimates).
+
+Points may be complex. Newton's form divides by x_p − x_0, so the two points farthest apart must be the ends of the
+list; the others are sorted between them.
 """
 
 import math
@@ -16,13 +20,14 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Inexact, Int
+from jaxtyping import Array, Inexact, Int
 
 EXTRA = 4  # Taylor terms beyond the leading one
+NOISE = 1e3  # by how much f may be noisier than rounding of its value
 
 
 def taylor_coefficients(
-    f: Callable[[Float[Array, ""]], Inexact[Array, ""]], w: Float[Array, " n"], order: int
+    f: Callable[[Inexact[Array, ""]], Inexact[Array, ""]], w: Inexact[Array, " n"], order: int
 ) -> Inexact[Array, "q n"]:
     """f^(q)(w)/q! for q = 0 … order + EXTRA, the table that `divided_difference` reads."""
     rows = []
@@ -38,10 +43,10 @@ def _derivative(g):
 
 
 def divided_difference(
-    coefficients: Inexact[Array, "q n"], w: Float[Array, " n"], indices: tuple[Int[Array, "..."], ...]
+    coefficients: Inexact[Array, "q n"], w: Inexact[Array, " n"], indices: tuple[Int[Array, "..."], ...]
 ) -> Inexact[Array, "..."]:
-    """f[w[i_0], …, w[i_p]] for broadcastable integer arrays i_0 … i_p, with w ascending."""
-    idx = jnp.sort(jnp.stack(jnp.broadcast_arrays(*indices)), axis=0)
+    """f[w[i_0], …, w[i_p]] for broadcastable integer arrays i_0 … i_p; real w must be ascending."""
+    idx = _ordered(w, jnp.stack(jnp.broadcast_arrays(*indices)))
     x = w[idx]
     eps = jnp.finfo(w.dtype).eps
     table = [coefficients[0][i] for i in idx]
@@ -52,17 +57,33 @@ def divided_difference(
             gap = x[i + p] - x[i]
             safe = jnp.where(gap == 0, 1, gap)
             newton = (table[i + 1] - table[i]) / safe
-            newton_error = jnp.where(gap == 0, jnp.inf, (errors[i + 1] + errors[i]) / safe)
+            newton_error = jnp.where(gap == 0, jnp.inf, (errors[i + 1] + errors[i]) / jnp.abs(safe))
             points = x[i : i + p + 1]
             taylor, last = _taylor(coefficients[p:, idx[i]], points - points[0])
             other, _ = _taylor(coefficients[p:, idx[i + p]], points - points[-1])
             taylor_error = jnp.abs(last) + jnp.abs(taylor - other) + eps * jnp.abs(taylor)
             # Where a derivative does not exist the estimate is NaN and Newton's form is taken, if there is one.
-            use_taylor = (taylor_error < newton_error) | (gap == 0)
+            agree = jnp.abs(taylor - newton) <= NOISE * newton_error
+            use_taylor = ((taylor_error < newton_error) & agree) | (gap == 0)
             new.append(jnp.where(use_taylor, taylor, newton))
             new_errors.append(jnp.where(use_taylor, taylor_error, newton_error))
         table, errors = new, new_errors
     return table[0]
+
+
+def _ordered(w, idx):
+    """The indices sorted along the line through the two points that are farthest apart, ends first and last."""
+    if not jnp.iscomplexobj(w):
+        return jnp.sort(idx, axis=0)
+    p = len(idx)
+    if p <= 2:
+        return idx
+    x = w[idx]
+    distance = jnp.abs(x[:, None] - x[None, :]).reshape(p * p, *x.shape[1:])
+    first, last = jnp.divmod(jnp.argmax(distance, axis=0), p)
+    start = jnp.take_along_axis(x, first[None], axis=0)
+    axis = jnp.take_along_axis(x, last[None], axis=0) - start
+    return jnp.take_along_axis(idx, jnp.argsort(((x - start) * axis.conj()).real, axis=0), axis=0)
 
 
 def _taylor(coefficients, y):

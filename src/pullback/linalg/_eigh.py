@@ -16,44 +16,62 @@ be differentiated as the matrix Λ, not as the numbers w. Therefore the rule is 
 solved through `jax.lax.custom_linear_solve` (elementwise division, since Λ is diagonal in value). JAX then
 differentiates the equation, in every mode and order. See docs/derivations/eigh.md.
 
+The generalized problem A x = λ B x is reduced to C y = λ y by B = L L†, C = L^{-1} A L^{-†}, x = L^{-†} y; or, when B
+is nearly singular, by canonical orthogonalisation: with the function g(s) = s^{-1/2} above a threshold and 0 below,
+C = g(B) A g(B), x = g(B) y, on the space that is kept.
+
 Sources: M. Giles, An extended collection of matrix derivative results (2008); the in-block statement is
-degenerate perturbation theory in the parallel-transport gauge.
+degenerate perturbation theory in the parallel-transport gauge. P.-O. Löwdin, Adv. Quantum Chem. 5, 185 (1970)
+(canonical orthogonalisation).
 """
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Inexact, Shaped
 
 from pullback.core import InputError
 from pullback.linalg import _checks
+from pullback.linalg._spectral import decomposed
 
 
 def eigh(
-    a: Inexact[Array, "*batch n n"], *, degeneracy_tol: float | None = None
-) -> tuple[Float[Array, "*batch n"], Inexact[Array, "*batch n n"]]:
-    r"""Eigenvalues and eigenvectors of a Hermitian matrix, a = v diag(w) v†.
+    a: Inexact[Array, "*batch n n"],
+    b: Inexact[Array, "*batch_b n n"] | None = None,
+    *,
+    degeneracy_tol: float | None = None,
+    overlap_threshold: float | None = None,
+) -> tuple[Float[Array, "*batch_w n"], Inexact[Array, "*batch_w n n"]]:
+    r"""Eigenvalues and eigenvectors of a Hermitian matrix, a = v diag(w) v†, or of the pair a v = b v diag(w).
 
-    Derivatives are exact, in forward and reverse mode and at every order, for functions that do not depend
-    on the choice of basis inside a degenerate space (projectors, subspace expectation values, densities),
-    and for everything at a regular point. Levels are taken as degenerate when neighbours are closer than
+    Derivatives (with respect to `a` and `b`) are exact, in forward and reverse mode and at every order, for functions
+    that do not depend on the choice of basis inside a degenerate space (projectors, subspace expectation values,
+    densities), and for everything at a regular point. Levels are taken as degenerate when neighbours are closer than
     `degeneracy_tol`; inside such a block the vectors are transported in parallel, so that the derivative of a
     *single* vector out of a multiplet is finite, but depends on the basis that LAPACK returned.
 
     What no rule on (w, v) can do: at a degeneracy, derivatives of `v f(w) v†`, and second derivatives of
-    `sum(f(w))`, need f′ between the levels of the block. Use `funmh` (exact) for functions of the matrix.
+    `sum(f(w))`, need f′ between the levels of the block. Use `funmh` (exact) for functions of the matrix. Levels
+    that are split by a gap above the tolerance are resolved, and m-th derivatives then carry a rounding error of
+    eps/gap^m; `spectral_projector` and `funmh` do not.
 
     Args:
         a: Hermitian matrix, real or complex, any leading batch axes. The Hermitian part is used.
+        b: Hermitian positive definite matrix (an overlap or mass matrix); the vectors then obey v† b v = 1.
         degeneracy_tol: neighbouring levels closer than this (absolute) are treated as one level. Default
             sqrt(eps) * max|w|: closer than that, single vectors are not resolved by the arithmetic.
+        overlap_threshold: for nearly singular `b`: eigenvectors of `b` with eigenvalues up to this are left out
+            (canonical orthogonalisation). As many levels come last, with w = inf and v = 0.
 
     Returns:
         w: eigenvalues, ascending. v: eigenvectors as columns.
 
     Raises:
-        InputError: `a` is not square, or (outside `jit`) not finite or not Hermitian.
+        InputError: shapes do not fit; (outside `jit`) not finite or not Hermitian, or `b` is not positive definite
+            or too ill-conditioned to be used without `overlap_threshold`.
 
     Examples:
         >>> import jax, jax.numpy as jnp, pullback as pb
@@ -66,17 +84,78 @@ def eigh(
     """
     a = _checks.hermitian("eigh", _checks.inexact("eigh", a))
     check_tol(degeneracy_tol)
-    return over_batch(partial(_eigh, degeneracy_tol), a, "(n,n)->(n),(n,n)")
+    if b is None:
+        if overlap_threshold is not None:
+            raise InputError("eigh: overlap_threshold is for the generalized problem; pass b.")
+        return over_batch(partial(_eigh, degeneracy_tol), a, "(n,n)->(n),(n,n)")
+    a, b = _pair("eigh", a, b, overlap_threshold)
+    if overlap_threshold is None:
+        fun = partial(_by_cholesky, degeneracy_tol)
+    else:
+        fun = partial(_by_canonical_orthogonalisation, degeneracy_tol, overlap_threshold)
+    return jnp.vectorize(fun, signature="(n,n),(n,n)->(n),(n,n)")(a, b)
 
 
-def eigvalsh(a: Inexact[Array, "*batch n n"]) -> Float[Array, "*batch n"]:
-    """Eigenvalues of a Hermitian matrix, ascending; derivatives as for `eigh`, whose limits it shares.
+def eigvalsh(
+    a: Inexact[Array, "*batch n n"], b: Inexact[Array, "*batch_b n n"] | None = None
+) -> Float[Array, "*batch_w n"]:
+    """Eigenvalues of a Hermitian matrix or pair, ascending; derivatives as for `eigh`, whose limits it shares.
 
     Raises:
-        InputError: `a` is not square, or (outside `jit`) not finite or not Hermitian.
+        InputError: as `eigh`.
     """
     a = _checks.hermitian("eigvalsh", _checks.inexact("eigvalsh", a))
-    return over_batch(_eigvalsh, a, "(n,n)->(n)")
+    if b is None:
+        return over_batch(_eigvalsh, a, "(n,n)->(n)")
+    reduced = jnp.vectorize(lambda a, b: _eigvalsh(_reduced(a, b)[0]), signature="(n,n),(n,n)->(n)")
+    return reduced(*_pair("eigvalsh", a, b, None))
+
+
+def _pair(name, a, b, threshold):
+    b = _checks.hermitian(name, _checks.inexact(name, b))
+    if b.shape[-2:] != a.shape[-2:]:
+        raise InputError(f"{name} needs a and b of the same size, got {a.shape} and {b.shape}.")
+    if threshold is not None and not threshold > 0:
+        raise InputError(f"{name}: overlap_threshold must be positive, got {threshold}.")
+    if threshold is None and not isinstance(b, Tracer):
+        diagonal = np.diagonal(np.asarray(jnp.linalg.cholesky(b)), axis1=-2, axis2=-1).real
+        if np.isnan(diagonal).any():
+            raise InputError(f"{name}: b is not positive definite.")
+        condition = (diagonal.max(axis=-1) / diagonal.min(axis=-1)).max() ** 2
+        if condition * np.finfo(b.dtype).eps > 1e-6:
+            raise InputError(
+                f"{name}: b is nearly singular (condition number about {condition:.0e}). Pass overlap_threshold "
+                "(1e-8, say) to leave out the directions in which it vanishes."
+            )
+    dtype = jnp.result_type(a, b)
+    return a.astype(dtype), b.astype(dtype)
+
+
+def _reduced(a, b):
+    """C = L^{-1} a L^{-†} and L, with b = L L†."""
+    factor = jnp.linalg.cholesky(b)
+    half = jax.scipy.linalg.solve_triangular(factor, a, lower=True)
+    c = jax.scipy.linalg.solve_triangular(factor, half.conj().T, lower=True)
+    return (c + c.conj().T) / 2, factor
+
+
+def _by_cholesky(tol, a, b):
+    c, factor = _reduced(a, b)
+    w, y = _eigh(tol, c)
+    return w, jax.scipy.linalg.solve_triangular(factor, y, lower=True, trans="C")
+
+
+def _by_canonical_orthogonalisation(tol, threshold, a, b):
+    overlap = decomposed(b)
+    root = overlap.apply(lambda s: jnp.where(s > threshold, 1 / jnp.sqrt(jnp.where(s > threshold, s, 1)), 0))
+    kept = overlap.apply(lambda s: jnp.where(s > threshold, 1.0, 0.0).astype(s.dtype))
+    c = root @ a @ root
+    # Levels of the space that is left out are moved above all others.
+    above = 1 + 2 * jnp.linalg.norm(jax.lax.stop_gradient(c))
+    c = c + above * (jnp.eye(len(a)) - kept)
+    w, y = _eigh(tol, (c + c.conj().T) / 2)
+    inside = jnp.arange(len(a)) < jnp.sum(overlap.w > threshold)
+    return jnp.where(inside, w, jnp.inf), jnp.where(inside, root @ y, 0)
 
 
 def blocks(w: Float[Array, " n"], tol: float | None) -> Shaped[Array, "n n"]:
@@ -88,7 +167,7 @@ def blocks(w: Float[Array, " n"], tol: float | None) -> Shaped[Array, "n n"]:
 
 
 def solve_off_block(
-    lam: Inexact[Array, "n n"], rhs: Inexact[Array, "n n"], same: Shaped[Array, "n n"], w: Float[Array, " n"]
+    lam: Inexact[Array, "n n"], rhs: Inexact[Array, "n n"], same: Shaped[Array, "n n"], w: Inexact[Array, " n"]
 ) -> Inexact[Array, "n n"]:
     """X with X Λ − Λ X = rhs off the blocks and X = 0 on them; Λ = diag(w) in value, any matrix in derivative."""
     w = jax.lax.stop_gradient(w)

@@ -1,0 +1,207 @@
+r"""Functions of a general square matrix, f(A) = V f(w) V^{-1}, with exact derivatives of every order.
+
+The derivatives are the multilinear forms of `_forms.py`. They are evaluated with the eigenvectors where these are
+well enough conditioned; near and at a defective (Jordan) point the form of order m is read from a function of a block
+bidiagonal matrix instead (R. Mathias, SIAM J. Matrix Anal. Appl. 17, 610 (1996)),
+
+        ⎛ A  E_1     ⎞
+    f   ⎜     A  E_2 ⎟   has  D²f(A)[E_1, E_2]  in its corner, up to the sum over the orders of the E,
+        ⎝         A  ⎠
+
+which `schur_parlett` computes without eigenvectors. Only values are needed there, because the family is closed.
+"""
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Complex, Inexact
+
+from pullback.core import InputError
+from pullback.linalg import _checks
+from pullback.linalg._eigh import over_batch
+from pullback.linalg._forms import form, in_eigenbasis
+from pullback.linalg._schur_parlett import schur_parlett
+
+CONDITION = 1e3  # of the eigenvectors, beyond which they are not used
+
+
+def funm(
+    a: Inexact[Array, "*batch n n"], f: Callable[[Complex[Array, ""]], Inexact[Array, ""]]
+) -> Inexact[Array, "*batch n n"]:
+    r"""f(a) for a square matrix `a` and a function `f` that is analytic around its eigenvalues.
+
+    Exact derivatives in every mode and order with respect to `a` and to whatever `f` closes over, also at degenerate
+    and at defective matrices. For Hermitian matrices `funmh` is faster, and asks less of `f`.
+
+    Args:
+        a: square matrix, real or complex, any leading batch axes.
+        f: scalar function of a complex number, written with `jax.numpy`, analytic (holomorphic) near the eigenvalues.
+
+    Returns:
+        f(a); real if `a` is real and `f` maps real to real numbers (then `f` must commute with complex conjugation).
+
+    Raises:
+        InputError: `a` is not square, or (outside `jit`) not finite; the result of a real function of a real matrix
+            is not real, or not finite.
+
+    Examples:
+        At a Jordan block the derivative of f appears.
+
+        >>> import jax.numpy as jnp, pullback as pb
+        >>> print(pb.linalg.funm(jnp.array([[2.0, 1.0], [0.0, 2.0]]), lambda x: x**3))
+        [[ 8. 12.]
+         [ 0.  8.]]
+    """
+    return _function("funm", a, f)
+
+
+def logm(a: Inexact[Array, "*batch n n"]) -> Inexact[Array, "*batch n n"]:
+    """The principal matrix logarithm, eigenvalues with imaginary part in (−π, π].
+
+    Raises:
+        InputError: `a` is not square, or (outside `jit`) not finite, or singular, or real with negative eigenvalues
+            (pass it as complex then).
+    """
+    return _function("logm", a, jnp.log)
+
+
+def sqrtm(a: Inexact[Array, "*batch n n"]) -> Inexact[Array, "*batch n n"]:
+    """The principal square root, eigenvalues in the right half plane. Derivatives need a regular matrix.
+
+    Raises:
+        InputError: `a` is not square, or (outside `jit`) not finite, or real with negative eigenvalues
+            (pass it as complex then).
+    """
+    return _function("sqrtm", a, jnp.sqrt)
+
+
+def fractional_power(a: Inexact[Array, "*batch n n"], p: float) -> Inexact[Array, "*batch n n"]:
+    """The principal power a^p = exp(p log a), also differentiable with respect to `p`.
+
+    Raises:
+        InputError: `a` is not square, or (outside `jit`) not finite, or real with negative eigenvalues
+            (pass it as complex then).
+    """
+    return _function("fractional_power", a, lambda x: x**p)
+
+
+def signm(a: Inexact[Array, "*batch n n"]) -> Inexact[Array, "*batch n n"]:
+    """The matrix sign: eigenvalues in the right half plane become 1, those in the left −1.
+
+    (1 + signm(a))/2 is the (oblique) projector on the right half plane.
+
+    Raises:
+        InputError: `a` is not square, or (outside `jit`) not finite, or has eigenvalues on the imaginary axis.
+    """
+    return _function("signm", a, _sign)
+
+
+def cosm(a: Inexact[Array, "*batch n n"]) -> Inexact[Array, "*batch n n"]:
+    """The matrix cosine.
+
+    Raises:
+        InputError: `a` is not square, or (outside `jit`) not finite.
+    """
+    return _function("cosm", a, jnp.cos)
+
+
+def sinm(a: Inexact[Array, "*batch n n"]) -> Inexact[Array, "*batch n n"]:
+    """The matrix sine.
+
+    Raises:
+        InputError: `a` is not square, or (outside `jit`) not finite.
+    """
+    return _function("sinm", a, jnp.sin)
+
+
+def _sign(x):
+    return jnp.where(x.real > 0, 1.0, -1.0).astype(x.dtype)
+
+
+def _function(name, a, f):
+    a = _checks.inexact(name, a)
+    _checks.square(name, a)
+    _checks.finite(name, a)
+    real = not jnp.iscomplexobj(a) and not jnp.iscomplexobj(jax.eval_shape(f, jax.ShapeDtypeStruct((), a.dtype)))
+    complex_dtype = jnp.result_type(a.dtype, jnp.complex64)
+    f, theta = jax.closure_convert(f, jax.ShapeDtypeStruct((), complex_dtype))
+    evaluate = partial(_general_form, real)
+
+    def of_matrix(a):
+        spectrum = _decomposed(jax.lax.stop_gradient(a))
+        _refuse(name, real, lambda x: f(x, *theta), spectrum[0])
+        return form(evaluate, f, spectrum, tuple(theta), a, ())
+
+    return over_batch(of_matrix, a, "(n,n)->(n,n)")
+
+
+def _refuse(name, real, f, w):
+    """Outside `jit`: eigenvalues at which the function does not exist, or is not the one that was meant."""
+    if isinstance(w, Tracer):
+        return
+    values, mirrored = (np.asarray(jax.vmap(f)(x)) for x in (w, w.conj() + 0))  # + 0: one side of a branch cut
+    w = np.asarray(w)
+    size, tolerance = np.abs(w).max(), np.finfo(w.dtype).eps ** 0.5
+    if not np.isfinite(values).all() or (name == "logm" and np.abs(w).min() <= w.size * np.finfo(w.dtype).eps * size):
+        raise InputError(
+            f"{name}: the function is not finite at the eigenvalues; smallest |w| = {np.abs(w).min():.2e}."
+        )
+    if name == "signm" and np.abs(w.real).min() <= w.size * np.finfo(w.dtype).eps * size:
+        raise InputError("signm: an eigenvalue lies on the imaginary axis, where the sign jumps.")
+    if real and np.abs(mirrored - values.conj()).max() > tolerance * np.abs(values).max():
+        raise InputError(
+            f"{name}: the result for this real matrix is not real (negative eigenvalues of a square root, a logarithm "
+            "or a power, for instance). Pass it as complex: a.astype(complex)."
+        )
+
+
+def _decomposed(a):
+    """Eigenvalues, vectors, their inverse, and the condition number of the vectors."""
+    w, v = jnp.linalg.eig(a)
+    v_inv = jnp.linalg.inv(v)
+    return w, v, v_inv, jnp.linalg.norm(v) * jnp.linalg.norm(v_inv) / w.size
+
+
+def _general_form(real, f, theta, spectrum, a, es):
+    """How a form is evaluated for general `a`; `real`: f(a) is real for real `a`."""
+
+    # One matrix after the other under vmap, or both ways would be computed for all.
+    @jax.custom_batching.sequential_vmap
+    def evaluate(spectrum, theta, a, es):
+        w, v, v_inv, condition = spectrum
+
+        def g(x):
+            return f(x, *theta).astype(w.dtype)
+
+        def by_vectors():
+            if not es:
+                return (v * jax.vmap(g)(w)) @ v_inv
+            return v @ in_eigenbasis(g, w, [v_inv @ e @ v for e in es]) @ v_inv
+
+        def by_blocks():
+            return sum(_corner(g, a, order) for order in itertools.permutations(es))
+
+        return jax.lax.cond(condition < CONDITION, by_vectors, by_blocks)
+
+    out = evaluate(spectrum, theta, a, es)
+    return out.real if real and not any(map(jnp.iscomplexobj, es)) else out
+
+
+def _corner(g, a, es):
+    """The block in the corner of g applied to the block bidiagonal matrix of `a` and the `es`."""
+    n, m = len(a), len(es)
+    size = jnp.linalg.norm(a)
+    size = jnp.where(size == 0, 1, size)
+    scales = [jnp.where(norm == 0, 1, norm / size) for norm in map(jnp.linalg.norm, es)]
+    blocks = jnp.kron(jnp.eye(m + 1), a).astype(jnp.result_type(a.dtype, jnp.complex64))
+    for s, (e, scale) in enumerate(zip(es, scales)):
+        blocks = blocks.at[s * n : (s + 1) * n, (s + 1) * n : (s + 2) * n].set((e / scale).astype(blocks.dtype))
+    corner = schur_parlett(g, blocks)[:n, m * n :]
+    for scale in scales:
+        corner = corner * scale
+    return corner

@@ -1,0 +1,401 @@
+r"""Functions of a Hermitian matrix: f(A) = U f(w) U†, projectors, density matrices, from one decomposition.
+
+All of them are one `form` (see `_forms.py`), exact in every mode and order at every spectrum. A projector is the
+function of a step between two levels; its divided differences inside the occupied and inside the empty space vanish,
+so that no gap but the one at the step appears.
+
+A density matrix at a fixed number of electrons N has a chemical potential μ(A) with
+
+    N = tr f((A − μ)/T),
+
+whose derivatives are those of this equation; the value comes from bisection on the levels.
+
+Sources: N. D. Mermin, Phys. Rev. 137, A1441 (1965) (Fermi-Dirac); N. Marzari, D. Vanderbilt et al., Phys. Rev. Lett.
+82, 3296 (1999), arXiv:cond-mat/9903147 (cold smearing).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float, Inexact
+
+from pullback.core import InputError, nearest
+from pullback.linalg import _checks
+from pullback.linalg._forms import form, in_eigenbasis, is_live
+
+Smearing = Literal["fermi", "gaussian", "cold"]
+Scalar = Float[Array, ""] | float | int
+
+
+class Spectral(eqx.Module):
+    """A Hermitian matrix with its eigendecomposition, made by `spectral(a)`.
+
+    Differentiable with respect to `a`; `w` and `u` are values, held constant (derivatives of single levels and
+    vectors are those of `eigh`).
+
+    Attributes:
+        a: the matrix, shape (..., n, n).
+        w: eigenvalues, ascending, shape (..., n).
+        u: eigenvectors as columns, shape (..., n, n).
+    """
+
+    a: Inexact[Array, "*batch n n"]
+    w: Float[Array, "*batch n"]
+    u: Inexact[Array, "*batch n n"]
+
+    def apply(self, f: Callable[[Float[Array, ""]], Inexact[Array, ""]]) -> Inexact[Array, "*batch n n"]:
+        """f(a), as `funmh`."""
+        f, theta = jax.closure_convert(f, jax.ShapeDtypeStruct((), self.w.dtype))
+        return self._each(lambda a, w, u: form(hermitian_form, f, (w, u), tuple(theta), a, ()))
+
+    def trace(self, f: Callable[[Float[Array, ""]], Inexact[Array, ""]]) -> Inexact[Array, "*batch"]:
+        """tr f(a): free energies, log-determinants, numbers of particles."""
+        return jnp.trace(self.apply(f), axis1=-2, axis2=-1)
+
+    def projector(
+        self, k: int | None = None, *, interval: tuple[float, float] | None = None
+    ) -> Inexact[Array, "*batch n n"]:
+        """The projector on the `k` lowest levels, or on the levels in an interval, as `spectral_projector`."""
+        if (k is None) == (interval is None):
+            raise InputError("spectral_projector needs either k or interval.")
+        if interval is not None:
+            low, high = interval
+            self._no_level_at("interval", low, high)
+            return self.apply(lambda x: jnp.where((x > low) & (x < high), 1.0, 0.0).astype(x.dtype))
+        n = self.w.shape[-1]
+        if not 0 <= k <= n:
+            raise InputError(f"spectral_projector: k must be from 0 to n = {n}, got {k}.")
+        if k in (0, n):
+            eye = jnp.broadcast_to(jnp.eye(n, dtype=self.a.dtype), self.a.shape)
+            return eye if k else jnp.zeros_like(eye)
+        self._gap_above(k)
+        return self._each(partial(_lowest, k))
+
+    def chemical_potential(
+        self, n_electrons: Scalar, temperature: Scalar, smearing: Smearing = "fermi"
+    ) -> Float[Array, "*batch"]:
+        """The chemical potential at which the occupations of the levels sum to `n_electrons`."""
+        occupation = _occupation_function(smearing)
+        _check_temperature(temperature)
+        _check_electrons(n_electrons, self.w.shape[-1], open_interval=True)
+        signature = "(n,n),(n),(n,n)->()"
+        solve = partial(_chemical_potential, occupation, jnp.asarray(n_electrons), jnp.asarray(temperature))
+        return jnp.vectorize(solve, signature=signature)(self.a, self.w, self.u)
+
+    def density_matrix(
+        self,
+        mu: Scalar | None = None,
+        *,
+        n_electrons: Scalar | None = None,
+        temperature: Scalar = 0.0,
+        smearing: Smearing = "fermi",
+    ) -> Inexact[Array, "*batch n n"]:
+        """Σ_i f(w_i) u_i u_i†, as `density_matrix`."""
+        if (mu is None) == (n_electrons is None):
+            raise InputError("density_matrix needs either mu or n_electrons.")
+        occupation = _occupation_function(smearing)
+        _check_temperature(temperature)
+        if not isinstance(temperature, Tracer) and float(temperature) == 0:
+            return self._zero_temperature(mu, n_electrons)
+        t = jnp.asarray(temperature, self.w.dtype)
+        if mu is not None:
+            mu = jnp.asarray(mu, self.w.dtype)
+            return self.apply(lambda x: occupation((x - mu) / t))
+        n = _check_electrons(n_electrons, self.w.shape[-1], open_interval=True).astype(self.w.dtype)
+        return self._each(partial(_density_matrix, occupation, n, t))
+
+    def _zero_temperature(self, mu, n_electrons):
+        if mu is not None:
+            self._no_level_at("mu", mu)
+            return self.apply(lambda x: jnp.where(x < mu, 1.0, 0.0).astype(x.dtype))
+        if isinstance(n_electrons, Tracer):
+            raise InputError("density_matrix: at temperature 0 n_electrons must be a plain number; it selects levels.")
+        _check_electrons(n_electrons, self.w.shape[-1])
+        if float(n_electrons) != round(float(n_electrons)):
+            raise InputError(
+                f"density_matrix: n_electrons = {n_electrons} at temperature 0 fills a level in part; "
+                "pass a whole number or temperature > 0."
+            )
+        return self.projector(round(float(n_electrons)))
+
+    def _each(self, fun):
+        """`fun(a, w, u)` -> matrix, for every matrix of the batch."""
+        if self.a.ndim == 2:
+            return fun(self.a, self.w, self.u)
+        return jnp.vectorize(fun, signature="(n,n),(n),(n,n)->(n,n)")(self.a, self.w, self.u)
+
+    def _gap_above(self, k):
+        if not isinstance(self.w, Tracer):
+            w = np.asarray(self.w)
+            gap, size = w[..., k] - w[..., k - 1], np.abs(w).max(axis=-1)
+            if (gap <= 16 * w.shape[-1] * np.finfo(w.dtype).eps * size).any():
+                raise InputError(
+                    f"no gap above level {k}: the projector on the {k} lowest levels is not unique, because a "
+                    f"degenerate level is cut. Take all of its members, or a density matrix at temperature > 0."
+                )
+
+    def _no_level_at(self, name, *edges):
+        if any(isinstance(x, Tracer) for x in (self.w, *edges)):
+            return
+        w = np.asarray(self.w)
+        for edge in edges:
+            distance = np.abs(w - np.asarray(edge)).min()
+            if distance <= 16 * w.shape[-1] * np.finfo(w.dtype).eps * np.abs(w).max():
+                raise InputError(f"a level lies at {name} = {edge}, where the occupation jumps. Move it into a gap.")
+
+
+def spectral(a: Inexact[Array, "*batch n n"]) -> Spectral:
+    """The decomposition of a Hermitian matrix, for several functions of it: `.apply(f)`, `.trace(f)`, `.projector(k)`,
+    `.density_matrix(...)`, `.chemical_potential(...)`, all with exact derivatives with respect to `a`.
+
+    Raises:
+        InputError: `a` is not square, or (outside `jit`) not finite or not Hermitian.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp, pullback as pb
+        >>> def free_energy(a):  # Helmholtz free energy of spinless fermions at temperature 1, mu = 0
+        ...     return -pb.linalg.spectral(a).trace(lambda x: jnp.logaddexp(0.0, -x))
+        >>> a = jnp.array([[0.0, -1.0], [-1.0, 0.0]])
+        >>> print(jax.grad(free_energy)(a)[0, 0])  # the occupation of the first site
+        0.5
+    """
+    a = _checks.hermitian("spectral", _checks.inexact("spectral", a))
+    return decomposed(a)
+
+
+def decomposed(a: Inexact[Array, "*batch n n"]) -> Spectral:
+    """`spectral` without checks."""
+    w, u = jnp.linalg.eigh(jax.lax.stop_gradient(a), symmetrize_input=False)
+    return Spectral(a, w, u)
+
+
+def funmh(
+    a: Inexact[Array, "*batch n n"], f: Callable[[Float[Array, ""]], Inexact[Array, ""]]
+) -> Inexact[Array, "*batch n n"]:
+    r"""f(a) for a Hermitian matrix `a` and a function `f` of a real number.
+
+    Exact derivatives in every mode and order, also where levels are degenerate or nearly so, with respect to `a`
+    and to whatever `f` closes over.
+
+    Args:
+        a: Hermitian matrix, real or complex, any leading batch axes. The Hermitian part is used.
+        f: scalar function, real in, real or complex out, written with `jax.numpy`; smooth near the eigenvalues
+            that are degenerate. Four derivatives more than asked for are evaluated at the eigenvalues; where
+            they are not finite, divided differences of values are used instead.
+
+    Raises:
+        InputError: `a` is not square, or (outside `jit`) not finite or not Hermitian.
+
+    Examples:
+        The derivative of exp(a)_01 in the direction of a_01 between two equal levels is e/2.
+
+        >>> import jax, jax.numpy as jnp, pullback as pb
+        >>> a = jnp.diag(jnp.array([1.0, 1.0, 2.0]))
+        >>> print(f"{jax.grad(lambda a: pb.linalg.funmh(a, jnp.exp)[0, 1])(a)[0, 1]:.10f}")
+        1.3591409142
+    """
+    return decomposed(_checks.hermitian("funmh", _checks.inexact("funmh", a))).apply(f)
+
+
+def spectral_projector(
+    a: Inexact[Array, "*batch n n"], k: int | None = None, *, interval: tuple[float, float] | None = None
+) -> Inexact[Array, "*batch n n"]:
+    """The orthogonal projector on the `k` lowest levels of a Hermitian matrix, or on its levels in an interval.
+
+    Exact derivatives in every mode and order whatever the spectrum inside and outside is; only the gap at the edge
+    enters.
+
+    Args:
+        a: Hermitian matrix, real or complex, any leading batch axes. The Hermitian part is used.
+        k: how many levels.
+        interval: (low, high) instead of k.
+
+    Raises:
+        InputError: `a` is not square, or (outside `jit`) not finite or not Hermitian; k is not from 0 to n; (outside
+            `jit`) a degenerate level is cut, or one lies at an end of the interval.
+    """
+    return decomposed(_checks.hermitian("spectral_projector", _checks.inexact("spectral_projector", a))).projector(
+        k, interval=interval
+    )
+
+
+def density_matrix(
+    a: Inexact[Array, "*batch n n"],
+    mu: Scalar | None = None,
+    *,
+    n_electrons: Scalar | None = None,
+    temperature: Scalar = 0.0,
+    smearing: Smearing = "fermi",
+) -> Inexact[Array, "*batch n n"]:
+    r"""The one-particle density matrix f((a − μ)/T) of independent fermions with Hamiltonian `a`.
+
+    Each eigenvector holds between 0 and 1 electron (double the result for closed shells). With `n_electrons` the
+    chemical potential follows from the trace, and its response to `a`, to the temperature and to the number of
+    electrons is part of the derivatives. At temperature 0 the occupations are a step, which must lie in a gap.
+
+    Args:
+        a: Hermitian matrix, real or complex, any leading batch axes. The Hermitian part is used.
+        mu: chemical potential, in the units of `a`.
+        n_electrons: the trace of the result, instead of `mu`.
+        temperature: k_B T, or the smearing width, in the units of `a`. If traced it must be positive.
+        smearing: "fermi" 1/(1 + e^x), "gaussian" erfc(x)/2, or "cold" (Marzari–Vanderbilt), x = (ε − μ)/T.
+
+    Raises:
+        InputError: `a` is not square, or (outside `jit`) not finite or not Hermitian; not exactly one of mu and
+            n_electrons; negative temperature; n_electrons out of range; at temperature 0 (outside `jit`) no gap.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp, pullback as pb
+        >>> ring = -(jnp.roll(jnp.eye(6), 1, 0) + jnp.roll(jnp.eye(6), -1, 0))  # half filling: 3 electrons
+        >>> bond_order = pb.linalg.density_matrix(ring, n_electrons=3)[0, 1]
+        >>> print(f"{bond_order:.6f}")
+        0.333333
+    """
+    a = _checks.hermitian("density_matrix", _checks.inexact("density_matrix", a))
+    return decomposed(a).density_matrix(mu, n_electrons=n_electrons, temperature=temperature, smearing=smearing)
+
+
+def hermitian_form(f, theta, spectrum, a, es):
+    """How a form is evaluated for Hermitian `a`."""
+    del a
+    w, u = spectrum
+    uh = u.conj().T
+    if not es:
+        return (u * jax.vmap(lambda x: f(x, *theta))(w)) @ uh
+    return u @ in_eigenbasis(lambda x: f(x, *theta), w, [uh @ e @ u for e in es]) @ uh
+
+
+def _lowest(k, a, w, u):
+    cut = (w[k - 1] + w[k]) / 2
+    return form(hermitian_form, _step, (w, u), (cut,), a, ())
+
+
+def _step(x, cut):
+    return jnp.where(x < cut, 1.0, 0.0).astype(x.dtype)
+
+
+def _density_matrix(occupation, n_electrons, temperature, a, w, u):
+    mu = _chemical_potential(occupation, n_electrons, temperature, a, w, u)
+    return form(hermitian_form, partial(_occupied, occupation), (w, u), (mu, temperature), a, ())
+
+
+def _occupied(occupation, x, mu, temperature):
+    return occupation((x - mu) / temperature)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _chemical_potential(occupation, n_electrons, temperature, a, w, u):
+    del a, u
+    return _bisect(occupation, n_electrons.astype(w.dtype), temperature.astype(w.dtype), w)
+
+
+@partial(_chemical_potential.defjvp, symbolic_zeros=True)
+def _chemical_potential_jvp(occupation, primals, tangents):
+    """dN = tr(∂f/∂μ) dμ + tr(∂f/∂T) dT + tr(f′ dA), solved for dμ; f depends on A − μ, so that f′ = −∂f/∂μ."""
+    _, temperature, a, w, u = primals
+    dn, dt, da, _, _ = tangents
+    mu = _chemical_potential(occupation, *primals)
+    f = partial(_occupied, occupation)
+
+    def response(argument):
+        df = partial(_partial_derivative, f, argument)
+        return form(hermitian_form, df, (w, u), (mu, temperature.astype(w.dtype)), a, ())
+
+    by_mu = response(0)
+    slope = jnp.trace(by_mu).real
+    total = jnp.zeros_like(mu)
+    if is_live(dn):
+        total += dn.astype(w.dtype)
+    if is_live(da):
+        total += jnp.sum(by_mu.T * da).real
+    if is_live(dt):
+        total -= jnp.trace(response(1)).real * dt.astype(w.dtype)
+    # In a wide gap neither the number nor the density matrix depends on mu (powers of the slope must not underflow).
+    flat = jnp.abs(slope * temperature) <= jnp.finfo(w.dtype).tiny ** 0.2
+    return mu, jnp.where(flat, 0, total / jnp.where(flat, 1, slope))
+
+
+def _partial_derivative(f, argument, x, *theta):
+    """∂f(x, *theta)/∂theta[argument]."""
+    return jax.jvp(lambda t: f(x, *theta[:argument], t, *theta[argument + 1 :]), (theta[argument],), (1.0,))[1]
+
+
+def _bisect(occupation, n_electrons, temperature, w):
+    """The middle of the interval on which the occupations of the levels w sum to n_electrons."""
+    resolution = 4 * w.size * jnp.finfo(w.dtype).eps
+
+    def excess(mu):
+        return jnp.sum(occupation((w - mu) / temperature)) - n_electrons
+
+    # Tails of all smearings are below 1e-16 of an electron at 40 temperatures.
+    outside = 40 * temperature + jnp.finfo(w.dtype).eps * jnp.max(jnp.abs(w))
+    bracket = w[0] - outside - jnp.ptp(w), w[-1] + outside + jnp.ptp(w)
+
+    def edge(is_above):
+        def halve(_, bounds):
+            low, high = bounds
+            middle = (low + high) / 2
+            above = is_above(excess(middle))
+            return jnp.where(above, low, middle), jnp.where(above, middle, high)
+
+        return jax.lax.fori_loop(0, 100, halve, bracket)
+
+    left = edge(lambda x: x >= -resolution)[1]
+    right = edge(lambda x: x > resolution)[0]
+    middle = (left + right) / 2
+    # Cold smearing is not monotonic: between two roots the middle is none.
+    return jnp.where(jnp.abs(excess(middle)) <= 8 * resolution, middle, left)
+
+
+@jax.custom_jvp
+def _logistic(x):
+    return jax.nn.sigmoid(x)
+
+
+@_logistic.defjvp
+def _logistic_jvp(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    # Not y (1 − y), which has no digits left where the level is full. Higher orders may be the built-in ones.
+    return _logistic(x), jax.nn.sigmoid(x) * jax.nn.sigmoid(-x) * dx
+
+
+def _fermi(x):
+    return _logistic(-x)
+
+
+def _gaussian(x):
+    return jax.scipy.special.erfc(x) / 2
+
+
+def _cold(x):
+    y = -x - 2**-0.5
+    return jax.scipy.special.erfc(-y) / 2 + jnp.exp(-(y**2)) / (2 * jnp.pi) ** 0.5
+
+
+_OCCUPATIONS = {"fermi": _fermi, "gaussian": _gaussian, "cold": _cold}
+
+
+def _occupation_function(smearing):
+    if smearing not in _OCCUPATIONS:
+        raise InputError(f"unknown smearing {smearing!r}.{nearest(smearing, list(_OCCUPATIONS))}")
+    return _OCCUPATIONS[smearing]
+
+
+def _check_temperature(temperature):
+    if not isinstance(temperature, Tracer) and not float(temperature) >= 0:
+        raise InputError(f"temperature must not be negative, got {temperature}.")
+
+
+def _check_electrons(n_electrons, n, open_interval=False):
+    if not isinstance(n_electrons, Tracer):
+        count = float(n_electrons)
+        if not 0 <= count <= n or (open_interval and count in (0, n)):
+            kind = "strictly between" if open_interval else "from"
+            raise InputError(f"n_electrons must be {kind} 0 and the number of levels {n}, got {n_electrons}.")
+    return jnp.asarray(n_electrons)
