@@ -5,7 +5,7 @@ import mpmath as mp
 import numpy as np
 
 
-def levels_matrix(levels, *, dtype=float, seed=0):
+def levels_matrix(levels, *, dtype: type = float, seed=0):
     """A random rotation of diag(levels), and a random Hermitian direction S and test matrix O."""
     n, rng = len(levels), np.random.default_rng(seed)
 

@@ -11,7 +11,7 @@ from pullback.linalg import svd, svdvals
 from pullback.trust import check_derivatives, directional_derivative
 
 
-def matrices(m, n, s, *, dtype=float, seed=0):
+def matrices(m, n, s, *, dtype: type = float, seed=0):
     """A matrix with singular values s and random singular vectors, and a random direction and test matrix."""
     rng = np.random.default_rng(seed)
 

@@ -2,6 +2,7 @@
 
 from pullback.core import tags, units
 from pullback.core._adjoints import Adjoint, Checkpoint, Direct, Implicit, TwoLevel, Uncompute
+from pullback.core._checked import are_checked_under_jit, checks_under_jit
 from pullback.core._errors import (
     ConvergenceError,
     DerivativeError,
@@ -34,6 +35,9 @@ __all__ = [
     "MissingExtraError",
     "PullbackError",
     "nearest",
+    # checks
+    "are_checked_under_jit",
+    "checks_under_jit",
     # conventions
     "tags",
     "units",

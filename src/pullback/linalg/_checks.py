@@ -1,21 +1,26 @@
-"""Input checks. Shapes are always checked; values only outside `jit`, where they can be read."""
+"""Input checks. Shapes are always checked; values outside `jit`, where they can be read, and inside on request
+(`pullback.core.checks_under_jit`): then by `inexact` and `hermitian`, which hand back the array that carries the check.
+"""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike
 
-from pullback.core import InputError
+from pullback.core import InputError, are_checked_under_jit
 
 
 def inexact(name: str, a: ArrayLike) -> Array:
-    """`a` as a floating-point or complex array; float32 and complex64 are kept."""
-    a = jnp.asarray(a)
-    if not jnp.issubdtype(a.dtype, jnp.inexact):
-        if not jnp.issubdtype(a.dtype, jnp.number):
-            raise InputError(f"{name} needs numbers, got dtype {a.dtype}.")
-        a = a.astype(jnp.result_type(float))
-    return a
+    """`a` as a floating-point or complex array; float32 and complex64 are kept. Under `jit`, on request: finite."""
+    x = jnp.asarray(a)
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        if not jnp.issubdtype(x.dtype, jnp.number):
+            raise InputError(f"{name} needs numbers, got dtype {x.dtype}.")
+        x = x.astype(jnp.result_type(float))
+    if isinstance(x, Tracer) and are_checked_under_jit():
+        return eqx.error_if(x, ~jnp.isfinite(x).all(), f"{name}: the input contains NaN or infinite entries.")
+    return x
 
 
 def square(name: str, a: Array) -> None:
@@ -44,12 +49,16 @@ def hermitian(name: str, a: Array) -> Array:
     """
     square(name, a)
     a_h = jnp.conj(jnp.swapaxes(a, -1, -2))
+    tolerance = 1e3 * float(jnp.finfo(a.dtype).eps) ** 0.5
+    if isinstance(a, Tracer) and are_checked_under_jit():
+        asymmetric = jnp.max(jnp.abs(a - a_h)) > tolerance * jnp.max(jnp.abs(a))
+        a = eqx.error_if(a, asymmetric, f"{name} needs a Hermitian matrix.")
     if not isinstance(a, Tracer):
         finite(name, a)
         values = np.asarray(a)
         scale = np.abs(values).max()
         asymmetry = np.abs(values - np.asarray(a_h)).max()
-        if asymmetry > 1e3 * np.sqrt(np.finfo(a.dtype).eps) * scale:
+        if asymmetry > tolerance * scale:
             raise InputError(
                 f"{name} needs a Hermitian matrix, but max|a - a^H| = {asymmetry:.2e} at max|a| = {scale:.2e}. "
                 "Pass (a + a^H)/2 if that is what is meant, or use a function for general matrices."

@@ -151,7 +151,7 @@ def _refuse(name, real, f, w):
         raise InputError(
             f"{name}: the function is not finite at the eigenvalues; smallest |w| = {np.abs(w).min():.2e}."
         )
-    if name == "signm" and np.abs(w.real).min() <= w.size * np.finfo(w.dtype).eps * size:
+    if name == "signm" and np.abs(np.real(w)).min() <= w.size * np.finfo(w.dtype).eps * size:
         raise InputError("signm: an eigenvalue lies on the imaginary axis, where the sign jumps.")
     if real and np.abs(mirrored - values.conj()).max() > tolerance * np.abs(values).max():
         raise InputError(
@@ -164,7 +164,7 @@ def _decomposed(a):
     """Eigenvalues, vectors, their inverse, and the condition number of the vectors."""
     w, v = jnp.linalg.eig(a)
     v_inv = jnp.linalg.inv(v)
-    return w, v, v_inv, jnp.linalg.norm(v) * jnp.linalg.norm(v_inv) / w.size
+    return w + 0, v, v_inv, jnp.linalg.norm(v) * jnp.linalg.norm(v_inv) / w.size  # + 0: no negative zeros
 
 
 def _general_form(real, f, theta, spectrum, a, es):

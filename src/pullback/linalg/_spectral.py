@@ -62,12 +62,12 @@ class Spectral(eqx.Module):
         self, k: int | None = None, *, interval: tuple[float, float] | None = None
     ) -> Inexact[Array, "*batch n n"]:
         """The projector on the `k` lowest levels, or on the levels in an interval, as `spectral_projector`."""
-        if (k is None) == (interval is None):
-            raise InputError("spectral_projector needs either k or interval.")
-        if interval is not None:
+        if interval is not None and k is None:
             low, high = interval
             self._no_level_at("interval", low, high)
             return self.apply(lambda x: jnp.where((x > low) & (x < high), 1.0, 0.0).astype(x.dtype))
+        if k is None or interval is not None:
+            raise InputError("spectral_projector needs either k or interval.")
         n = self.w.shape[-1]
         if not 0 <= k <= n:
             raise InputError(f"spectral_projector: k must be from 0 to n = {n}, got {k}.")

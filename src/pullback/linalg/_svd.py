@@ -104,10 +104,10 @@ def svd_truncated(
     _checks.matrix("svd_truncated", a)
     _checks.finite("svd_truncated", a)
     check_tol(degeneracy_tol)
-    if (rank is None) == (cutoff is None):
-        raise InputError("svd_truncated needs either rank or cutoff.")
-    if cutoff is not None:
+    if cutoff is not None and rank is None:
         rank = _rank_above(a, cutoff)
+    elif rank is None or cutoff is not None:
+        raise InputError("svd_truncated needs either rank or cutoff.")
     check_rank("svd_truncated", a, rank)
 
     def truncated(a):
