@@ -68,16 +68,18 @@ Reference: {experiment.citation}
 def conformance_page() -> str:
     """The rows that `pullback check` runs."""
     rows = "\n".join(
-        f"| `{c.primitive}` | {c.point} | {c.derivatives[0]:.15g} | {c.derivatives[1]:.15g} |" for c in cases()
+        f"| `{c.primitive}` | {c.point} | {'pullback' if c.ours else 'JAX'} | {c.derivatives[0]:.15g} "
+        f"| {c.derivatives[1]:.15g} |"
+        for c in cases()
     )
     return f"""# Conformance table
 
 `pullback check` computes every row in five modes (jvp, vjp, forward over reverse, reverse over reverse, forward over
-forward), by pullback and by plain JAX, and compares with these exact derivatives along a line (40-digit arithmetic;
+forward), by pullback and by plain JAX, and compares with these exact derivatives along a line (70-digit arithmetic;
 relative tolerances {TOLERANCE[1]:.0e} at first and {TOLERANCE[2]:.0e} at second order).
 
-| primitive | point | first derivative | second derivative |
-|---|---|---|---|
+| primitive | point | whose function | first derivative | second derivative |
+|---|---|---|---|---|
 {rows}
 """
 

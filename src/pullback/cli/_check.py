@@ -1,25 +1,39 @@
 """`pullback check`: the conformance table on this machine, ours and plain JAX side by side."""
 
 import itertools
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 from pullback.trust import MODES, check_conformance
 
 _SIGNS = {"ok": "ok", "wrong": "WRONG", "NaN": "NaN", "missing": "-"}
+_WIDTHS = 34, 38  # of the names and points
 
 
 def check(primitive: str | None) -> Iterator[tuple[str, bool]]:
-    """The lines of the table, each with whether ours passed it; rows appear as they are computed.
+    """The lines of the table, each with whether its row passed; rows appear as they are computed.
 
     Raises:
         InputError: no row has this primitive.
     """
     outcomes = check_conformance(primitive)
-    head = "".join(f"{mode:>8s}" for mode in MODES)
     first = next(outcomes)  # an unknown primitive is refused before the head is printed
-    yield f"{'':51s}{'pullback':<40s}   plain JAX", True
-    yield f"{'primitive':17s} {'point':31s} {head}   {head}", True
-    for case, row in itertools.groupby(itertools.chain([first], outcomes), key=lambda outcome: outcome.case):
-        row = list(row)
-        ours, theirs = ("".join(f"{_SIGNS[getattr(o, who)]:>8s}" for o in row) for who in ("ours", "theirs"))
-        yield f"{case.primitive:17s} {case.point:31s} {ours}   {theirs}", all(o.ours == "ok" for o in row)
+    head = "".join(f"{mode:>8s}" for mode in MODES)
+    yield f"{'':{sum(_WIDTHS) + 2}s}{'pullback (blank: JAX as it is)':<40s}   plain JAX", True
+    yield _line("primitive", "point", head, head), True
+    tally = {"pullback": Counter(), "plain JAX": Counter()}
+    for outcome in itertools.chain([first], outcomes):
+        ours, theirs = _cells(outcome.ours), _cells(outcome.theirs)
+        yield _line(outcome.case.primitive, outcome.case.point, ours, theirs), outcome.ok
+        tally["pullback"].update((outcome.ours or outcome.theirs).values())
+        tally["plain JAX"].update(outcome.theirs.values())
+    for who, counts in tally.items():
+        yield f"{who:9s}  {',  '.join(f'{n} {verdict}' for verdict, n in counts.most_common())}", True
+
+
+def _line(primitive: str, point: str, ours: str, theirs: str) -> str:
+    return f"{primitive:{_WIDTHS[0]}s} {point:{_WIDTHS[1]}s} {ours}   {theirs}"
+
+
+def _cells(verdicts: Mapping[str, str] | None) -> str:
+    return "".join(f"{_SIGNS[verdicts[mode]] if verdicts else '':>8s}" for mode in MODES)
