@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [p for p in PAGES if "gallery" not in p.parts]
-RUNNABLE = [ROOT / "docs/index.md", ROOT / "docs/first-gradient.md"]
+RUNNABLE = [ROOT / "docs/index.md", ROOT / "docs/first-gradient.md", ROOT / "docs/linear-algebra.md"]
 MODULES = [
     ".".join(p.relative_to(ROOT / "src").with_suffix("").parts)
     for p in sorted((ROOT / "src/pullback").rglob("_*.py"))
@@ -23,8 +23,8 @@ MODULES = [
 
 @pytest.mark.parametrize(
     "page",
-    [RUNNABLE[0], pytest.param(RUNNABLE[1], marks=pytest.mark.slow)],
-    ids=["index", "first-gradient"],
+    [RUNNABLE[0], *(pytest.param(page, marks=pytest.mark.slow) for page in RUNNABLE[1:])],
+    ids=lambda page: page.stem,
 )
 def test_python_blocks_run(page, capsys):
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)

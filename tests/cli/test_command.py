@@ -220,8 +220,8 @@ def test_check_prints_both_sides_and_fails_if_ours_is_wrong(pullback, monkeypatc
     triple = next(line for line in out.splitlines() if "triple level" in line)
     assert (code, err) == (0, "")
     assert triple.split()[-10:] == ["ok"] * 7 + ["WRONG"] * 3
-    assert pullback("check", "--primitive", "eihg") == (
-        2, "", "pullback: error: no primitive 'eihg' in the conformance table. Did you mean 'eigh'?\n"
+    assert pullback("check", "--primitive", "pfafian") == (
+        2, "", "pullback: error: no primitive 'pfafian' in the conformance table. Did you mean 'pfaffian'?\n"
     )  # fmt: skip
 
     monkeypatch.setattr("pullback.trust._conformance._check._judge", lambda *_: "wrong")

@@ -1,6 +1,7 @@
 """`pullback check`: the conformance table on this machine, ours and plain JAX side by side."""
 
 import itertools
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
@@ -16,7 +17,7 @@ def check(primitive: str | None) -> Iterator[tuple[str, bool]]:
     Raises:
         InputError: no row has this primitive.
     """
-    outcomes = check_conformance(primitive)
+    outcomes = check_conformance(primitive, processes=os.cpu_count() or 1)
     first = next(outcomes)  # an unknown primitive is refused before the head is printed
     head = "".join(f"{mode:>8s}" for mode in MODES)
     yield f"{'':{sum(_WIDTHS) + 2}s}{'pullback (blank: JAX as it is)':<40s}   plain JAX", True

@@ -15,6 +15,7 @@ Points may be complex. Newton's form divides by x_p − x_0, so the two points f
 list; the others are sorted between them.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -30,16 +31,18 @@ def taylor_coefficients(
     f: Callable[[Inexact[Array, ""]], Inexact[Array, ""]], w: Inexact[Array, " n"], order: int
 ) -> Inexact[Array, "q n"]:
     """f^(q)(w)/q! for q = 0 … order + EXTRA, the table that `divided_difference` reads."""
-    rows = []
-    g = jax.vmap(f)
-    for q in range(order + EXTRA + 1):
-        rows.append(g(w) / math.factorial(q))
-        g = _derivative(g)
-    return jnp.stack(rows)
+    tower = jax.vmap(functools.reduce(lambda g, _: _one_more(g), range(order + EXTRA), lambda x: (f(x),)))
+    return jnp.stack([derivative / math.factorial(q) for q, derivative in enumerate(tower(w))])
 
 
-def _derivative(g):
-    return lambda x: jax.jvp(g, (x,), (jnp.ones_like(x),))[1]
+def _one_more(tower):
+    """From x -> (f, …, f^(q)) the same with one derivative more."""
+
+    def longer(x):
+        values, slopes = jax.jvp(tower, (x,), (jnp.ones_like(x),))
+        return *values, slopes[-1]
+
+    return longer
 
 
 def divided_difference(

@@ -23,6 +23,7 @@ Sources: Yu. L. Daleckii, S. G. Krein (1951); N. J. Higham, Functions of Matrice
 R. Bhatia, Matrix Analysis (1997), ch. X.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -41,11 +42,18 @@ Evaluate = Callable[[Callable, tuple, PyTree, Array, tuple], Array]  # (f, theta
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def form(evaluate: Evaluate, f: Callable, spectrum: PyTree, theta: tuple, a: Array, es: tuple) -> Array:
-    """D^m f(a)[es] with m = len(es) and f = f(x, *theta).
+    """D^m f(a)[es] with m = len(es) and f = f(x, *theta), best given as a `jax.jit`: then its derivatives, which many
+    forms need, are traced once.
 
     `spectrum` is what `evaluate` needs to know of `a`, computed once and held constant: the value is read from it,
     the derivatives are those with respect to `a`.
     """
+    return _evaluated(evaluate, f, theta, spectrum, a, es)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _evaluated(evaluate, f, theta, spectrum, a, es):
+    """One program for all forms of the same f and shapes: derivatives contain many."""
     return evaluate(f, theta, spectrum, a, es)
 
 
@@ -86,10 +94,7 @@ def _linear_in_slot(evaluate, f, spectrum, theta, a, others, x):
 
 def _linear_in_theta(evaluate, f, spectrum, theta, a, es, dtheta):
     """The form of the directional derivative of f in its parameters, linear in dtheta."""
-    n = len(theta)
-
-    def df(x, *both):
-        return jax.jvp(lambda *t: f(x, *t), both[:n], both[n:])[1]
+    df = _along_parameters(f, len(theta))
 
     def forward(r, dtheta):
         spectrum, theta, a, es = r
@@ -109,6 +114,12 @@ def _linear_in_theta(evaluate, f, spectrum, theta, a, es, dtheta):
         return tuple(unravel(out))
 
     return linear_map(forward, transpose, (spectrum, theta, a, es), dtheta)
+
+
+@functools.lru_cache(maxsize=512)
+def _along_parameters(f, n):
+    """The directional derivative of f(x, *theta) in its n parameters: df(x, *theta, *dtheta)."""
+    return jax.jit(lambda x, *both: jax.jvp(lambda *t: f(x, *t), both[:n], both[n:])[1])
 
 
 def in_eigenbasis(f: Callable, w: Array, ms: list[Array]) -> Array:

@@ -130,7 +130,7 @@ def _function(name, a, f):
     real = not jnp.iscomplexobj(a) and not jnp.iscomplexobj(jax.eval_shape(f, jax.ShapeDtypeStruct((), a.dtype)))
     complex_dtype = jnp.result_type(a.dtype, jnp.complex64)
     f, theta = jax.closure_convert(f, jax.ShapeDtypeStruct((), complex_dtype))
-    evaluate = partial(_general_form, real)
+    f, evaluate = jax.jit(f), partial(_general_form, real)
 
     def of_matrix(a):
         spectrum = _decomposed(jax.lax.stop_gradient(a))
@@ -184,7 +184,10 @@ def _general_form(real, f, theta, spectrum, a, es):
             return v @ in_eigenbasis(g, w, [v_inv @ e @ v for e in es]) @ v_inv
 
         def by_blocks():
-            return sum(_corner(g, a, order) for order in itertools.permutations(es))
+            if not es:
+                return schur_parlett(g, a.astype(w.dtype))
+            stack, orders = jnp.stack(es), jnp.array(list(itertools.permutations(range(len(es)))))
+            return jnp.sum(jax.lax.map(lambda order: _corner(g, a, stack[order]), orders), axis=0)
 
         return jax.lax.cond(condition < CONDITION, by_vectors, by_blocks)
 
@@ -193,15 +196,12 @@ def _general_form(real, f, theta, spectrum, a, es):
 
 
 def _corner(g, a, es):
-    """The block in the corner of g applied to the block bidiagonal matrix of `a` and the `es`."""
-    n, m = len(a), len(es)
-    size = jnp.linalg.norm(a)
-    size = jnp.where(size == 0, 1, size)
-    scales = [jnp.where(norm == 0, 1, norm / size) for norm in map(jnp.linalg.norm, es)]
-    blocks = jnp.kron(jnp.eye(m + 1), a).astype(jnp.result_type(a.dtype, jnp.complex64))
-    for s, (e, scale) in enumerate(zip(es, scales)):
-        blocks = blocks.at[s * n : (s + 1) * n, (s + 1) * n : (s + 2) * n].set((e / scale).astype(blocks.dtype))
-    corner = schur_parlett(g, blocks)[:n, m * n :]
-    for scale in scales:
-        corner = corner * scale
-    return corner
+    """The block in the corner of g applied to the block bidiagonal matrix of `a` and the `es`, brought to its size."""
+    m, n, _ = es.shape
+    norms, size = jnp.linalg.norm(es, axis=(1, 2)), jnp.linalg.norm(a)
+    scales = jnp.where(norms == 0, 1, norms) / jnp.where(size == 0, 1, size)
+    diagonal = jnp.kron(jnp.eye(m + 1), a)
+    above = jax.scipy.linalg.block_diag(*(es / scales[:, None, None]))
+    blocks = diagonal + jnp.pad(above, ((0, n), (n, 0)))
+    corner = schur_parlett(g, blocks.astype(jnp.result_type(a.dtype, jnp.complex64)))[:n, m * n :]
+    return corner * jnp.prod(scales)

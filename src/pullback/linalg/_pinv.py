@@ -62,7 +62,8 @@ def lstsq(
     """The x of smallest norm that minimises |a x − b|; exact derivatives also where `a` is rank deficient.
 
     Args:
-        a, b: as in `numpy.linalg.lstsq`.
+        a: matrix of any shape.
+        b: right-hand side, or several as columns.
         rcond: singular values up to rcond * max(s) count as zero. Default max(m, n) * eps.
 
     Returns:
@@ -77,20 +78,20 @@ def lstsq(
         raise InputError(f"lstsq needs shapes (m, n) and (m,) or (m, k), got {a.shape} and {b.shape}.")
     _checks.finite("lstsq", a, b)
     tolerance = _tolerance(a, rcond)
-    u, s, vh = decompose(None, False, Keep(rtol=tolerance), a)
+    u, s, vh = decompose(None, False, Keep(rtol=tolerance, as_one=True), a)
     x = _inverse(a, u, s, vh, tolerance) @ b
     return x, jnp.sum(jnp.abs(a @ x - b) ** 2, axis=0), jnp.sum(Keep(rtol=tolerance)(s)), s
 
 
 def _polar(side, a):
-    u, _, vh = decompose(None, False, Keep(), a)
+    u, _, vh = decompose(None, False, Keep(as_one=True), a)
     unitary = u @ vh
     p = unitary.conj().T @ a if side == "right" else a @ unitary.conj().T
     return unitary, (p + p.conj().T) / 2
 
 
 def _pinv(rtol, a):
-    return _inverse(a, *decompose(None, False, Keep(rtol=rtol), a), rtol)
+    return _inverse(a, *decompose(None, False, Keep(rtol=rtol, as_one=True), a), rtol)
 
 
 def _inverse(a, u, s, vh, rtol):

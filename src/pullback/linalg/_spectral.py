@@ -15,7 +15,7 @@ Sources: N. D. Mermin, Phys. Rev. 137, A1441 (1965) (Fermi-Dirac); N. Marzari, D
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Literal
 
 import equinox as eqx
@@ -52,6 +52,7 @@ class Spectral(eqx.Module):
     def apply(self, f: Callable[[Float[Array, ""]], Inexact[Array, ""]]) -> Inexact[Array, "*batch n n"]:
         """f(a), as `funmh`."""
         f, theta = jax.closure_convert(f, jax.ShapeDtypeStruct((), self.w.dtype))
+        f = jax.jit(f)
         return self._each(lambda a, w, u: form(hermitian_form, f, (w, u), tuple(theta), a, ()))
 
     def trace(self, f: Callable[[Float[Array, ""]], Inexact[Array, ""]]) -> Inexact[Array, "*batch"]:
@@ -276,17 +277,19 @@ def _lowest(k, a, w, u):
     return form(hermitian_form, _step, (w, u), (cut,), a, ())
 
 
+@jax.jit
 def _step(x, cut):
     return jnp.where(x < cut, 1.0, 0.0).astype(x.dtype)
 
 
 def _density_matrix(occupation, n_electrons, temperature, a, w, u):
     mu = _chemical_potential(occupation, n_electrons, temperature, a, w, u)
-    return form(hermitian_form, partial(_occupied, occupation), (w, u), (mu, temperature), a, ())
+    return form(hermitian_form, _occupied(occupation), (w, u), (mu, temperature), a, ())
 
 
-def _occupied(occupation, x, mu, temperature):
-    return occupation((x - mu) / temperature)
+@cache
+def _occupied(occupation):
+    return jax.jit(lambda x, mu, temperature: occupation((x - mu) / temperature))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -301,10 +304,9 @@ def _chemical_potential_jvp(occupation, primals, tangents):
     _, temperature, a, w, u = primals
     dn, dt, da, _, _ = tangents
     mu = _chemical_potential(occupation, *primals)
-    f = partial(_occupied, occupation)
 
     def response(argument):
-        df = partial(_partial_derivative, f, argument)
+        df = _response(occupation, argument)
         return form(hermitian_form, df, (w, u), (mu, temperature.astype(w.dtype)), a, ())
 
     by_mu = response(0)
@@ -321,9 +323,10 @@ def _chemical_potential_jvp(occupation, primals, tangents):
     return mu, jnp.where(flat, 0, total / jnp.where(flat, 1, slope))
 
 
-def _partial_derivative(f, argument, x, *theta):
-    """∂f(x, *theta)/∂theta[argument]."""
-    return jax.jvp(lambda t: f(x, *theta[:argument], t, *theta[argument + 1 :]), (theta[argument],), (1.0,))[1]
+@cache
+def _response(occupation, argument):
+    """∂f/∂μ (argument 0) or ∂f/∂T (argument 1), as a function of (x, μ, T)."""
+    return jax.jit(jax.grad(_occupied(occupation), argnums=1 + argument))
 
 
 def _bisect(occupation, n_electrons, temperature, w):

@@ -46,8 +46,9 @@ def svd(
 
     Derivatives are exact in every mode and order for functions that depend neither on the choice of basis inside a
     degenerate block (common rotations of u and v) nor on that in the null spaces (separate rotations): projectors on
-    groups of singular vectors, polar factors, low-rank approximations, entanglement entropies. What is said of
-    functions of the values in `eigh` holds here.
+    groups of singular vectors, polar factors, low-rank approximations. What is said of functions of the values in
+    `eigh` holds here: an entanglement entropy has an exact gradient, its second derivatives at degenerate values need
+    `funmh` of a†a.
 
     Args:
         a: matrix, real or complex, any leading batch axes.
@@ -125,8 +126,16 @@ def low_rank(a: Inexact[Array, "*batch m n"], rank: int) -> Inexact[Array, "*bat
     Raises:
         InputError: rank larger than min(m, n) or not positive; `a` is not a matrix, or (outside `jit`) not finite.
     """
-    u, _, _ = svd_truncated(a, rank)
-    return u @ (jnp.conj(jnp.swapaxes(u, -1, -2)) @ a)
+    a = _checks.inexact("low_rank", a)
+    _checks.matrix("low_rank", a)
+    _checks.finite("low_rank", a)
+    check_rank("low_rank", a, rank)
+
+    def approximation(a):
+        u = decompose(None, False, Keep(rank=rank, as_one=True), a)[0][:, :rank]
+        return u @ (u.conj().T @ a)
+
+    return over_batch(approximation, a, "(m,n)->(m,n)")
 
 
 def check_rank(name: str, a: Array, rank: int) -> None:
@@ -146,10 +155,15 @@ def _rank_above(a, cutoff):
 
 
 class Keep(NamedTuple):
-    """Which singular triplets matter: the first `rank`, or those with s > rtol * max(s), or all."""
+    """Which singular triplets matter: the first `rank`, or those with s > rtol * max(s), or all.
+
+    `as_one`: only for functions that no common rotation of the kept u and v changes (u v†, projectors). The kept
+    triplets are then one block, and gaps between them, by which derivatives otherwise divide, do not appear.
+    """
 
     rank: int | None = None
     rtol: float | None = None
+    as_one: bool = False
 
     def __call__(self, s: Float[Array, " n"]) -> Bool[Array, " n"]:
         if self.rtol is not None:
@@ -201,10 +215,12 @@ def _solve(u, sigma, rest, m, outside, s, tol, keep):
     """X, Y and Z of the module's docstring."""
     s, u0 = jax.lax.stop_gradient((s, u))
     zero = 16 * len(u) * jnp.finfo(s.dtype).eps * jnp.max(s)  # singular values below are zeros of the arithmetic
-    dropped = ~keep(s)
+    kept = keep(s)
+    dropped = ~kept
     both_dropped = dropped[:, None] & dropped[None, :]
+    one_block = kept[:, None] & kept[None, :] if keep.as_one else blocks(-s, tol)
     gaps, sums = s[None, :] - s[:, None], s[None, :] + s[:, None]
-    same = blocks(-s, tol) | both_dropped
+    same = one_block | both_dropped
     null, null_column = (sums <= zero) | both_dropped, (s <= zero) | dropped
     gaps, sums, s0 = jnp.where(same, 1, gaps), jnp.where(null, 1, sums), jnp.where(null_column, 1, s)
 

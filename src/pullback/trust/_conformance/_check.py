@@ -7,9 +7,11 @@ programs of many rows and modes are compiled as one.
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any, Literal
 
 import jax
@@ -48,8 +50,13 @@ class Outcome:
         return set((self.ours or self.theirs).values()) == {"ok"}
 
 
-def check_conformance(primitive: str | None = None) -> Iterator[Outcome]:
+def check_conformance(primitive: str | None = None, *, processes: int = 1) -> Iterator[Outcome]:
     """Runs the table, or the rows of one primitive; yields an `Outcome` for every row.
+
+    Args:
+        primitive: only the rows of this one.
+        processes: how many to share the work between (nearly all of it is tracing and compiling). More than one needs
+            a main program that may be imported, as `multiprocessing` does.
 
     Raises:
         InputError: no row has this primitive.
@@ -57,21 +64,27 @@ def check_conformance(primitive: str | None = None) -> Iterator[Outcome]:
     known = sorted({case.primitive for case in cases()})
     if primitive is not None and primitive not in known:
         raise InputError(f"no primitive {primitive!r} in the conformance table.{nearest(primitive, known)}")
-    selected = [case for case in cases() if primitive in (None, case.primitive)]
+    selected = [i for i, case in enumerate(cases()) if primitive in (None, case.primitive)]
     batches = [selected[start : start + _BATCH] for start in range(0, len(selected), _BATCH)]
-    pool = ThreadPoolExecutor(max_workers=2)  # one batch is traced while XLA compiles the other
-    try:
-        for outcomes in pool.map(_outcomes, batches):
-            yield from outcomes
-    finally:
-        pool.shutdown(cancel_futures=True)
+    if min(processes, len(batches)) <= 1:
+        yield from _outcomes(selected, map(_both_sides, batches))
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from _outcomes(selected, pool.map(_both_sides, batches))
 
 
-def _outcomes(batch: Sequence[Case]) -> list[Outcome]:
-    ours = verdicts([case for case in batch if case.ours], "ours")
-    theirs = verdicts([case for case in batch if case.theirs], "theirs")
+def _outcomes(selected, found) -> Iterator[Outcome]:
+    for row, (ours, theirs) in zip(selected, itertools.chain.from_iterable(found), strict=True):
+        yield Outcome(cases()[row], ours, theirs)
+
+
+def _both_sides(batch: list[int]) -> list[tuple[dict[str, Verdict] | None, dict[str, Verdict]]]:
+    """The verdicts of the rows with these numbers: functions do not travel between processes."""
+    chosen = [cases()[row] for row in batch]
+    ours = verdicts([case for case in chosen if case.ours], "ours")
+    theirs = verdicts([case for case in chosen if case.theirs], "theirs")
     missing: dict[str, Verdict] = dict.fromkeys(MODES, "missing")
-    return [Outcome(case, ours.get(case), theirs.get(case, missing)) for case in batch]
+    return [(ours.get(case), theirs.get(case, missing)) for case in chosen]
 
 
 def verdicts(batch: Sequence[Case], side: Side, modes: Sequence[str] = MODES) -> dict[Case, dict[str, Verdict]]:

@@ -22,16 +22,16 @@ def function_rows() -> tuple[Case, ...]:
         "not normal": (NON_NORMAL,),
         "Jordan block": (np.eye(3) + np.eye(3, k=1),),
     }
-    points = real | {"double level, complex": (rotated([1.0, 1.0, 2.5], complex_=True),)}
+    complex_ = {"double level, complex": (rotated([1.0, 1.0, 2.5], complex_=True),)}
     rectangles = {
         "double value": (rectangle(4, 3, [2.0, 2.0, 1.0]),),
         "double value, complex": (rectangle(4, 3, [2.0, 2.0, 1.0], complex_=True),),
     }
     return (
-        *rows("expm", points | {"zero": (0 * DOUBLE,)}, exact.through_matrix("expm"),
+        *rows("expm", real | complex_ | {"zero": (0 * DOUBLE,)}, exact.through_matrix("expm"),
               ours=linalg.expm, theirs=jax.scipy.linalg.expm),
-        *rows("sqrtm", points, exact.through_matrix("sqrtm"), ours=linalg.sqrtm, theirs=jax.scipy.linalg.sqrtm),
-        *rows("logm", real, exact.through_matrix("logm"), ours=linalg.logm, theirs=None),
+        *rows("sqrtm", real, exact.through_matrix("sqrtm"), ours=linalg.sqrtm, theirs=jax.scipy.linalg.sqrtm),
+        *rows("logm", complex_, exact.through_matrix("logm"), ours=linalg.logm, theirs=None),
         *rows("polar", rectangles, _polar, ours=linalg.polar, theirs=_polar_of_jax),
         *rows("pinv", rectangles, _pinv, ours=linalg.pinv, theirs=jax.numpy.linalg.pinv),
     )  # fmt: skip
