@@ -69,6 +69,7 @@ def test_potentials_are_recovered_from_a_file(name, tmp_path):
     assert len(experiment.plot(result).axes) == 3
 
 
+@pytest.mark.slow
 def test_a_file_on_non_uniform_points(tmp_path):
     """Second order only: the error is that of the differences, not of the optimisation."""
     potential, state, _ = KNOWN["morse"]
@@ -191,9 +192,10 @@ def test_a_ring_from_a_file(tmp_path):
     assert error(x, result.arrays["potential"], 1.5 * np.cos(x), np.abs(psi) ** 2) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [pytest.param({"optimiser": "lbfgs"}, marks=pytest.mark.slow), {"optimiser": "adam", "learning_rate": 1.0}],
+    [{"optimiser": "lbfgs"}, {"optimiser": "adam", "learning_rate": 1.0}],
 )
 def test_the_optimisers_of_the_notebook(options):
     """They go down, and stop short with an explanation (exit code 3)."""
@@ -203,6 +205,7 @@ def test_the_optimisers_of_the_notebook(options):
     assert "above --tol 1e-08" in result.message and "newton" in result.message
 
 
+@pytest.mark.slow
 def test_smoothness_trades_the_density_for_a_smooth_potential():
     rough = solve(target="double-well", grid=80, loss="amplitude")[1]
     smooth = solve(target="double-well", grid=80, loss="amplitude", smoothness=1e-3)[1]

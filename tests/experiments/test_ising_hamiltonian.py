@@ -98,6 +98,7 @@ def test_a_degenerate_target_from_free_fermions(tmp_path):
     np.testing.assert_allclose(np.abs(result.arrays["couplings_x"]), 0.8, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_another_zero_of_energy_and_few_levels(tmp_path):
     """The lowest levels of an antiferromagnetic Heisenberg chain with J = 1, and 100 more."""
     matrix = kronecker(4, CHAIN4, {"xx+yy+zz": np.array([0.25, 0.25, 0.25])})

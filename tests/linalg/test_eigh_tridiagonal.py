@@ -52,7 +52,15 @@ def test_third_order():
                       modes=("fwd-fwd-fwd", "rev-rev-rev"))  # fmt: skip
 
 
-@pytest.mark.parametrize("mode", ["jvp", "vjp", "fwd-rev", "rev-rev", "fwd-fwd", "fwd-fwd-fwd", "rev-rev-rev"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "jvp",
+        "vjp",
+        "fwd-rev",
+        *(pytest.param(m, marks=pytest.mark.slow) for m in ("rev-rev", "fwd-fwd", "fwd-fwd-fwd", "rev-rev-rev")),
+    ],
+)
 def test_exact_degeneracy_of_decoupled_blocks(mode):
     """Two equal, decoupled chains: every level is double. Projector on the lowest pair, against 40 digits."""
     d, e = np.array([1.0, 2, 3, 1, 2, 3]), np.array([0.5, 0.7, 0.0, 0.5, 0.7])

@@ -78,7 +78,8 @@ def test_first_and_second_order(levels, name):
     assert found["fwd-rev"] < 1e-7, found
 
 
-@pytest.mark.parametrize("dtype", [pytest.param(float, marks=pytest.mark.slow), complex])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [float, complex])
 def test_all_modes_at_a_triple_degeneracy(dtype):
     found = errors(LEVELS["triple"], "tanh", ("jvp", "vjp", "fwd-rev", "rev-rev", "fwd-fwd"), dtype)
     assert max(found.values()) < 1e-10, found

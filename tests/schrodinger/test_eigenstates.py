@@ -85,6 +85,7 @@ def test_derivatives(scheme, modes):
     assert check_derivatives(observables, point, modes=modes, samples=1, throw=True).ok
 
 
+@pytest.mark.slow
 def test_derivatives_with_respect_to_a_model():
     """Hellmann-Feynman: the levels of the oscillator are omega (n + 1/2)."""
     operator = kinetic(Grid.between(-9.0, 9.0, 80), "sinc")

@@ -117,6 +117,7 @@ def test_newton_converges_quadratically(ground_problem):
     assert float(jnp.ptp((potential - exact)[inside])) < 1e-8
 
 
+@pytest.mark.slow
 def test_newton_step_from_a_state_that_is_too_narrow(ground_problem):
     """There the state is all rounding where the target is not; the step must lead downhill all the same."""
     *_, target, operator = ground_problem
@@ -142,6 +143,7 @@ def test_response_is_the_derivative():
     np.testing.assert_allclose(signs[:, None, None] * jacobian, jax.jit(jax.jacfwd(fixed_sign))(potential), atol=1e-11)
 
 
+@pytest.mark.slow
 def test_normal_equations_are_those_of_the_mismatch():
     operator = kinetic(Grid.between(-4.0, 4.0, 20), "fd4")
     potential, states, root = DoubleWell()(operator.grid.x), (0, 1), jnp.sqrt(operator.grid.weights)
