@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pullback.core import InputError
-from pullback.linalg._eig import clusters, eig, eigvals
+from pullback.linalg._clusters import same_cluster
+from pullback.linalg._eig import eig, eigvals
 from pullback.trust import check_derivatives, directional_derivative
 
 TOLERANCE = {1: 1e-9, 2: 1e-8, 3: 1e-6}
@@ -118,7 +119,7 @@ def test_towards_an_exceptional_point():
 def test_clusters_are_chains_in_the_complex_plane():
     """A ring of eigenvalues, each close to its neighbours, is one block; a second one beside it another."""
     ring = jnp.exp(2j * jnp.pi * jnp.arange(8) / 8)
-    same = clusters(jnp.concatenate([ring, ring + 10]), 0.8)
+    same = same_cluster(jnp.concatenate([ring, ring + 10]), 0.8)
     np.testing.assert_array_equal(same, np.kron(np.eye(2), np.ones((8, 8))) > 0)
 
 

@@ -163,8 +163,8 @@ def spectral(a: Inexact[Array, "*batch n n"]) -> Spectral:
         >>> def free_energy(a):  # Helmholtz free energy of spinless fermions at temperature 1, mu = 0
         ...     return -pb.linalg.spectral(a).trace(lambda x: jnp.logaddexp(0.0, -x))
         >>> a = jnp.array([[0.0, -1.0], [-1.0, 0.0]])
-        >>> print(jax.grad(free_energy)(a)[0, 0])  # the occupation of the first site
-        0.5
+        >>> print(f"{jax.grad(free_energy)(a)[0, 0]:.10f}")  # the occupation of the first site
+        0.5000000000
     """
     a = _checks.hermitian("spectral", _checks.inexact("spectral", a))
     return decomposed(a)
