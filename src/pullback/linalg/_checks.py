@@ -57,7 +57,7 @@ def hermitian(name: str, a: Array) -> Array:
         finite(name, a)
         values = np.asarray(a)
         scale = np.abs(values).max()
-        asymmetry = np.abs(values - np.asarray(a_h)).max()
+        asymmetry = np.abs(values - np.conj(np.swapaxes(values, -1, -2))).max()
         if asymmetry > tolerance * scale:
             raise InputError(
                 f"{name} needs a Hermitian matrix, but max|a - a^H| = {asymmetry:.2e} at max|a| = {scale:.2e}. "

@@ -118,9 +118,11 @@ def _pair(name, a, b, threshold):
     if threshold is not None and not threshold > 0:
         raise InputError(f"{name}: overlap_threshold must be positive, got {threshold}.")
     if threshold is None and not isinstance(b, Tracer):
-        diagonal = np.asarray(jnp.diagonal(jnp.linalg.cholesky(b), axis1=-2, axis2=-1).real)
-        if np.isnan(diagonal).any():
-            raise InputError(f"{name}: b is not positive definite.")
+        try:
+            factor = np.linalg.cholesky(np.asarray(b))
+        except np.linalg.LinAlgError:
+            raise InputError(f"{name}: b is not positive definite.") from None
+        diagonal = np.real(np.diagonal(factor, axis1=-2, axis2=-1))
         condition = (diagonal.max(axis=-1) / diagonal.min(axis=-1)).max() ** 2
         if condition * np.finfo(b.dtype).eps > 1e-6:
             raise InputError(

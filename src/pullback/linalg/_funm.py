@@ -142,7 +142,8 @@ def _function(name, a, f):
 
 def _refuse(name, real, f, w):
     """Outside `jit`: eigenvalues at which the function does not exist, or is not the one that was meant."""
-    if isinstance(w, Tracer):
+    values = jax.vmap(f)(w)
+    if isinstance(w, Tracer) or isinstance(values, Tracer):
         return
     values, mirrored = (np.asarray(jax.vmap(f)(x)) for x in (w, w.conj() + 0))  # + 0: one side of a branch cut
     w = np.asarray(w)

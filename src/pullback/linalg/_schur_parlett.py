@@ -60,6 +60,8 @@ def _gathered(t, q, cluster):
         swapped = jax.lax.dynamic_slice_in_dim(cluster, i, 2)[::-1]
         return t.at[i + 1, i].set(0), q, jax.lax.dynamic_update_slice_in_dim(cluster, swapped, i, 0)
 
+    if len(t) == 1:
+        return t, q, cluster
     return jax.lax.while_loop(disorder, exchange, (t, q, cluster))
 
 

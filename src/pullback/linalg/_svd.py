@@ -214,6 +214,10 @@ def _split(u, z):
 def _solve(u, sigma, rest, m, outside, s, tol, keep):
     """X, Y and Z of the module's docstring."""
     s, u0 = jax.lax.stop_gradient((s, u))
+    # In units of the largest singular value: Z along u and Z outside it are of different dimension.
+    scale = jnp.where(s[0] > 0, s[0], 1)
+    s, sigma, rest, m, outside = (x / scale for x in (s, sigma, rest, m, outside))
+    tol = None if tol is None else tol / scale
     zero = 16 * len(u) * jnp.finfo(s.dtype).eps * jnp.max(s)  # singular values below are zeros of the arithmetic
     kept = keep(s)
     dropped = ~kept
