@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 import scipy.linalg
@@ -43,6 +44,36 @@ def test_values_and_first_derivatives(name):
         if name != "sign":  # SciPy's Newton iteration does not converge at the defective block matrix
             block = theirs(np.block([[a, DIRECTION], [np.zeros((4, 4)), a]]))
             np.testing.assert_allclose(derivative, block[:4, 4:], atol=1e-11)
+
+
+FAR_FROM_NORMAL = {
+    "coupled": [[1.0, 1e6], [0.0, 2.0]],
+    "small": [[1e-3, 1.0], [0.0, 1e-3]],
+    "three": [[0.01, 1.0, 0.0], [0.0, 0.01, 1.0], [0.0, 0.0, 1.0]],
+    "graded": [[1e-4, 1.0, 1.0], [0.0, 1e-3, 1.0], [0.0, 0.0, 1e-2]],
+}
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in ("small", "three") else pytest.param(n, marks=pytest.mark.slow) for n in FAR_FROM_NORMAL]
+)
+def test_small_eigenvalues_of_matrices_far_from_normal(name):
+    """The circles must not reach over the branch point; values and differences by mpmath at 60 digits."""
+    a = np.array(FAR_FROM_NORMAL[name])
+    direction = np.triu(DIRECTION[: len(a), : len(a)]) * a  # keeps the eigenvalues where they are, relatively
+    with mpmath.workdps(60):
+        for ours, theirs in (sqrtm, mpmath.sqrtm), (logm, mpmath.logm):
+            value, derivative = jax.jvp(ours, (jnp.asarray(a),), (jnp.asarray(direction),))
+            exact = theirs(mpmath.matrix(a.tolist()))
+            step = mpmath.mpf("1e-20")
+            plus, minus = (theirs(mpmath.matrix(a) + s * step * mpmath.matrix(direction)) for s in (1, -1))
+            for found, reference in (value, exact), (derivative, (plus - minus) / (2 * step)):
+                reference = np.array(reference.apply(mpmath.re).tolist(), float)
+                assert np.abs(found - reference).max() < 1e-8 * np.abs(reference).max()
+
+
+def test_sign_across_a_small_gap_of_a_matrix_far_from_normal():
+    np.testing.assert_allclose(signm(jnp.array([[1e-3, 1e3], [0.0, -1e-3]])), [[1, 1e6], [0, -1]], atol=1e-6)
 
 
 @pytest.mark.parametrize("point", ["degenerate", pytest.param("regular", marks=pytest.mark.slow), "jordan"])

@@ -10,8 +10,6 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 from jax.lax.linalg import tridiagonal_solve
 from jaxtyping import Array, Inexact
 
@@ -43,7 +41,7 @@ def solve_tridiagonal(
         [0.09375 0.125   0.09375]
     """
     name = "solve_tridiagonal"
-    dl, d, du, b = (_checks.inexact(name, z) for z in (dl, d, du, b))
+    dl, d, du = (_checks.inexact(name, z) for z in (dl, d, du))
     n = d.shape[-1] if d.ndim else 0
     if n == 0 or any(z.ndim == 0 or z.shape[-1] != n - 1 for z in (dl, du)):
         raise InputError(
@@ -67,7 +65,7 @@ def solve_banded(
         InputError: shapes that do not fit, or (outside `jit`) not finite or a singular matrix.
     """
     name = "solve_banded"
-    ab, b = _checks.inexact(name, ab), _checks.inexact(name, b)
+    ab = _checks.inexact(name, ab)
     lower, upper = l_and_u
     if lower < 0 or upper < 0 or ab.ndim < 2 or ab.shape[-2] != lower + upper + 1 or ab.shape[-1] == 0:
         raise InputError(f"{name}: ab must have shape (..., l + u + 1, n) for l, u = {l_and_u}, got {ab.shape}.")
@@ -75,14 +73,11 @@ def solve_banded(
 
 
 def _batched(name, solve, signature, bands, n, b):
-    if b.ndim == 0 or b.shape[-2 if b.ndim > 1 else 0] != n:
-        raise InputError(f"{name}: b must have shape (n,) or (..., n, k) with n = {n}, got {b.shape}.")
-    _checks.finite(name, *bands, b)
+    b = _checks.columns(name, b, n)
     dtype = jnp.result_type(*bands, b)
     columns = b[:, None] if b.ndim == 1 else b
     x = jnp.vectorize(solve, signature=signature)(*(z.astype(dtype) for z in bands), columns.astype(dtype))
-    if not isinstance(x, Tracer) and not np.isfinite(np.asarray(x)).all():
-        raise InputError(f"{name}: the matrix is singular.")
+    _checks.finite(x, lambda: f"{name}: the matrix is singular.")
     return x[..., 0] if b.ndim == 1 else x
 
 

@@ -8,10 +8,8 @@ every mode and order: it is used as it is, behind checks of the input.
 
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Inexact
 
-from pullback.core import InputError
 from pullback.linalg import _checks
 
 
@@ -33,12 +31,14 @@ def cholesky(a: Inexact[Array, "*batch n n"], *, upper: bool = False) -> Inexact
         [[2. 0.]
          [1. 2.]]
     """
-    a = _checks.hermitian("cholesky", _checks.inexact("cholesky", a))
+    a = _checks.hermitian("cholesky", a)
     l = jnp.linalg.cholesky(a, upper=upper, symmetrize_input=False)
-    if not isinstance(l, Tracer) and not np.isfinite(np.asarray(l)).all():
-        smallest = np.linalg.eigvalsh(np.asarray(a)).min()
-        raise InputError(
-            f"cholesky needs a positive definite matrix; the smallest eigenvalue is {smallest:.2e}. "
-            "Add a multiple of the identity, or use eigh for a matrix that is only semidefinite."
-        )
+    _checks.finite(l, lambda: _not_positive(np.asarray(a)))
     return l
+
+
+def _not_positive(a):
+    return (
+        f"cholesky needs a positive definite matrix; the smallest eigenvalue is {np.linalg.eigvalsh(a).min():.2e}. "
+        "Add a multiple of the identity, or use eigh for a matrix that is only semidefinite."
+    )

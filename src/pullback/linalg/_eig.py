@@ -63,9 +63,7 @@ def eig(a: Inexact[Array, "*batch n n"], *, left: bool = False, degeneracy_tol: 
         >>> print(f"{slope:.10f}")
         -0.7500000000
     """
-    a = _checks.inexact("eig", a)
-    _checks.square("eig", a)
-    _checks.finite("eig", a)
+    a = _checks.square("eig", a)
     check_tol(degeneracy_tol)
     w, v = over_batch(partial(_eig, degeneracy_tol), a, "(n,n)->(n),(n,n)")
     if left:
@@ -79,9 +77,7 @@ def eigvals(a: Inexact[Array, "*batch n n"]) -> Complex[Array, "*batch n"]:
     Raises:
         InputError: `a` is not square, or (outside `jit`) not finite.
     """
-    a = _checks.inexact("eigvals", a)
-    _checks.square("eigvals", a)
-    _checks.finite("eigvals", a)
+    a = _checks.square("eigvals", a)
     return over_batch(_eigvals, a, "(n,n)->(n)")
 
 

@@ -82,7 +82,7 @@ def eigh(
         >>> print(f"{jax.grad(occupied)(0.0):.6f}")
         0.037037
     """
-    a = _checks.hermitian("eigh", _checks.inexact("eigh", a))
+    a = _checks.hermitian("eigh", a)
     check_tol(degeneracy_tol)
     if b is None:
         if overlap_threshold is not None:
@@ -93,7 +93,9 @@ def eigh(
         fun = partial(_by_cholesky, degeneracy_tol)
     else:
         fun = partial(_by_canonical_orthogonalisation, degeneracy_tol, overlap_threshold)
-    return jnp.vectorize(fun, signature="(n,n),(n,n)->(n),(n,n)")(a, b)
+    w, v = jnp.vectorize(fun, signature="(n,n),(n,n)->(n),(n,n)")(a, b)
+    _checks.finite(w[..., 0], lambda: f"eigh: no eigenvalue of b is above overlap_threshold = {overlap_threshold}.")
+    return w, v
 
 
 def eigvalsh(
@@ -104,7 +106,7 @@ def eigvalsh(
     Raises:
         InputError: as `eigh`.
     """
-    a = _checks.hermitian("eigvalsh", _checks.inexact("eigvalsh", a))
+    a = _checks.hermitian("eigvalsh", a)
     if b is None:
         return over_batch(_eigvalsh, a, "(n,n)->(n)")
     reduced = jnp.vectorize(lambda a, b: _eigvalsh(_reduced(a, b)[0]), signature="(n,n),(n,n)->(n)")
@@ -112,7 +114,7 @@ def eigvalsh(
 
 
 def _pair(name, a, b, threshold):
-    b = _checks.hermitian(name, _checks.inexact(name, b))
+    b = _checks.hermitian(name, b)
     if b.shape[-2:] != a.shape[-2:]:
         raise InputError(f"{name} needs a and b of the same size, got {a.shape} and {b.shape}.")
     if threshold is not None and not threshold > 0:

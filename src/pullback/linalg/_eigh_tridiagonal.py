@@ -70,7 +70,6 @@ def eigh_tridiagonal(
     dtype = jnp.result_type(d, e)
     if jnp.issubdtype(dtype, jnp.complexfloating):
         raise InputError("eigh_tridiagonal needs real d and e; use eigh for complex matrices.")
-    _checks.finite("eigh_tridiagonal", d, e)
     check_tol(degeneracy_tol)
     fun = partial(_eigh_tridiagonal, n if k is None else k, degeneracy_tol)
     d, e = d.astype(dtype), e.astype(dtype)

@@ -23,38 +23,49 @@ Sources: Yu. L. Daleckii, S. G. Krein (1951); N. J. Higham, Functions of Matrice
 R. Bhatia, Matrix Analysis (1997), ch. X.
 """
 
-import functools
 import itertools
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
-from pullback.core import linear_map
+from pullback.core import InputError, linear_map
 from pullback.linalg._divided_differences import divided_difference, taylor_coefficients
 
 Evaluate = Callable[[Callable, tuple, PyTree, Array, tuple], Array]  # (f, theta, spectrum, a, es) -> D^m f(a)[es]
 
 
+def hoisted(f: Callable, dtype) -> tuple[Callable, tuple]:
+    """(f, theta) with all that is traced in the scalar function f moved to the parameters of f(x, *theta)."""
+    point = jax.ShapeDtypeStruct((), dtype)
+    shapes = [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(f, point))]
+    if shapes != [()]:
+        raise InputError(f"a function of a matrix needs a function of a number; this one returns the shapes {shapes}.")
+    f, theta = jax.closure_convert(f, point)
+    return f, tuple(theta)
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def form(evaluate: Evaluate, f: Callable, spectrum: PyTree, theta: tuple, a: Array, es: tuple) -> Array:
-    """D^m f(a)[es] with m = len(es) and f = f(x, *theta), best given as a `jax.jit`: then its derivatives, which many
-    forms need, are traced once.
+    """D^m f(a)[es] with m = len(es) and f = f(x, *theta).
 
     `spectrum` is what `evaluate` needs to know of `a`, computed once and held constant: the value is read from it,
     the derivatives are those with respect to `a`.
     """
-    return _evaluated(evaluate, f, theta, spectrum, a, es)
+    if any(isinstance(x, Tracer) for x in jax.tree.leaves((spectrum, theta, a, es))):
+        return _evaluated(evaluate, f, theta, spectrum, a, es)
+    return evaluate(f, theta, spectrum, a, es)  # a program would be compiled for every new f
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _evaluated(evaluate, f, theta, spectrum, a, es):
-    """One program for all forms of the same f and shapes: derivatives contain many."""
-    return evaluate(f, theta, spectrum, a, es)
+    """One program for all forms of the same f and shapes, in which f is traced once: derivatives contain many."""
+    return evaluate(jax.jit(f), theta, spectrum, a, es)
 
 
 @partial(form.defjvp, symbolic_zeros=True)
@@ -116,10 +127,10 @@ def _linear_in_theta(evaluate, f, spectrum, theta, a, es, dtheta):
     return linear_map(forward, transpose, (spectrum, theta, a, es), dtheta)
 
 
-@functools.lru_cache(maxsize=512)
+@lru_cache(maxsize=64)
 def _along_parameters(f, n):
     """The directional derivative of f(x, *theta) in its n parameters: df(x, *theta, *dtheta)."""
-    return jax.jit(lambda x, *both: jax.jvp(lambda *t: f(x, *t), both[:n], both[n:])[1])
+    return lambda x, *both: jax.jvp(lambda *t: f(x, *t), both[:n], both[n:])[1]
 
 
 def in_eigenbasis(f: Callable, w: Array, ms: list[Array]) -> Array:

@@ -19,12 +19,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Complex, Inexact
+from jaxtyping import Array, Complex, Float, Inexact
 
 from pullback.core import InputError
 from pullback.linalg import _checks
 from pullback.linalg._eigh import over_batch
-from pullback.linalg._forms import form, in_eigenbasis
+from pullback.linalg._forms import form, hoisted, in_eigenbasis
 from pullback.linalg._schur_parlett import schur_parlett
 
 CONDITION = 1e3  # of the eigenvectors, beyond which they are not used
@@ -80,7 +80,7 @@ def sqrtm(a: Inexact[Array, "*batch n n"]) -> Inexact[Array, "*batch n n"]:
     return _function("sqrtm", a, jnp.sqrt)
 
 
-def fractional_power(a: Inexact[Array, "*batch n n"], p: float) -> Inexact[Array, "*batch n n"]:
+def fractional_power(a: Inexact[Array, "*batch n n"], p: Float[Array, ""] | float) -> Inexact[Array, "*batch n n"]:
     """The principal power a^p = exp(p log a), also differentiable with respect to `p`.
 
     Raises:
@@ -124,28 +124,32 @@ def _sign(x):
 
 
 def _function(name, a, f):
-    a = _checks.inexact(name, a)
-    _checks.square(name, a)
-    _checks.finite(name, a)
+    a = _checks.square(name, a)
+    hoisted_f, theta = hoisted(f, jnp.result_type(a.dtype, jnp.complex64))
     real = not jnp.iscomplexobj(a) and not jnp.iscomplexobj(jax.eval_shape(f, jax.ShapeDtypeStruct((), a.dtype)))
-    complex_dtype = jnp.result_type(a.dtype, jnp.complex64)
-    f, theta = jax.closure_convert(f, jax.ShapeDtypeStruct((), complex_dtype))
-    f, evaluate = jax.jit(f), partial(_general_form, real)
+    evaluate = partial(_general_form, real)
 
     def of_matrix(a):
         spectrum = _decomposed(jax.lax.stop_gradient(a))
-        _refuse(name, real, lambda x: f(x, *theta), spectrum[0])
-        return form(evaluate, f, spectrum, tuple(theta), a, ())
+        if not any(isinstance(x, Tracer) for x in (a, *theta)):
+            _refuse(name, real, lambda x: hoisted_f(x, *theta), spectrum[0])
+        return form(evaluate, hoisted_f, spectrum, theta, a, ())
 
-    return over_batch(of_matrix, a, "(n,n)->(n,n)")
+    out = over_batch(of_matrix, a, "(n,n)->(n,n)")
+    _checks.finite(
+        out,
+        lambda: (
+            f"{name}: the matrix is too far from normal for how close its eigenvalues are to where the function "
+            "is singular, or its values overflow."
+        ),
+    )
+    return out
 
 
 def _refuse(name, real, f, w):
-    """Outside `jit`: eigenvalues at which the function does not exist, or is not the one that was meant."""
-    values = jax.vmap(f)(w)
-    if isinstance(w, Tracer) or isinstance(values, Tracer):
-        return
-    values, mirrored = (np.asarray(jax.vmap(f)(x)) for x in (w, w.conj() + 0))  # + 0: one side of a branch cut
+    """Eigenvalues at which the function does not exist, or is not the one that was meant."""
+    both = jnp.stack([w, w.conj() + 0])  # + 0: one side of a branch cut
+    values, mirrored = np.asarray(jax.vmap(jax.vmap(f))(both))
     w = np.asarray(w)
     size, tolerance = np.abs(w).max(), np.finfo(w.dtype).eps ** 0.5
     if not np.isfinite(values).all() or (name == "logm" and np.abs(w).min() <= w.size * np.finfo(w.dtype).eps * size):
@@ -171,8 +175,6 @@ def _decomposed(a):
 def _general_form(real, f, theta, spectrum, a, es):
     """How a form is evaluated for general `a`; `real`: f(a) is real for real `a`."""
 
-    # One matrix after the other under vmap, or both ways would be computed for all.
-    @jax.custom_batching.sequential_vmap
     def evaluate(spectrum, theta, a, es):
         w, v, v_inv, condition = spectrum
 
@@ -185,24 +187,34 @@ def _general_form(real, f, theta, spectrum, a, es):
             return v @ in_eigenbasis(g, w, [v_inv @ e @ v for e in es]) @ v_inv
 
         def by_blocks():
+            t, q = jax.lax.linalg.schur(a.astype(w.dtype))
             if not es:
-                return schur_parlett(g, a.astype(w.dtype))
-            stack, orders = jnp.stack(es), jnp.array(list(itertools.permutations(range(len(es)))))
-            return jnp.sum(jax.lax.map(lambda order: _corner(g, a, stack[order]), orders), axis=0)
+                return q @ _trusted(*schur_parlett(g, t)) @ q.conj().T
+            stack = jnp.stack([q.conj().T @ e @ q for e in es])
+            orders = jnp.array(list(itertools.permutations(range(len(es)))))
+            return q @ jnp.sum(jax.lax.map(lambda order: _corner(g, t, stack[order]), orders), axis=0) @ q.conj().T
 
+        if not isinstance(condition, Tracer):
+            return by_vectors() if condition < CONDITION else by_blocks()
         return jax.lax.cond(condition < CONDITION, by_vectors, by_blocks)
 
+    if isinstance(spectrum[-1], Tracer):
+        # One matrix after the other under vmap, or both ways would be computed for all.
+        evaluate = jax.custom_batching.sequential_vmap(evaluate)
     out = evaluate(spectrum, theta, a, es)
     return out.real if real and not any(map(jnp.iscomplexobj, es)) else out
 
 
-def _corner(g, a, es):
-    """The block in the corner of g applied to the block bidiagonal matrix of `a` and the `es`, brought to its size."""
+def _corner(g, t, es):
+    """The block in the corner of g applied to the block bidiagonal matrix of `t` and the `es`, brought to its size."""
     m, n, _ = es.shape
-    norms, size = jnp.linalg.norm(es, axis=(1, 2)), jnp.linalg.norm(a)
+    norms, size = jnp.linalg.norm(es, axis=(1, 2)), jnp.linalg.norm(t)
     scales = jnp.where(norms == 0, 1, norms) / jnp.where(size == 0, 1, size)
-    diagonal = jnp.kron(jnp.eye(m + 1), a)
     above = jax.scipy.linalg.block_diag(*(es / scales[:, None, None]))
-    blocks = diagonal + jnp.pad(above, ((0, n), (n, 0)))
-    corner = schur_parlett(g, blocks.astype(jnp.result_type(a.dtype, jnp.complex64)))[:n, m * n :]
-    return corner * jnp.prod(scales)
+    blocks = jnp.kron(jnp.eye(m + 1), t) + jnp.pad(above, ((0, n), (n, 0)))  # triangular, as t is
+    return _trusted(*schur_parlett(g, blocks))[:n, m * n :] * jnp.prod(scales)
+
+
+def _trusted(value, relative_error):
+    """NaN where a third of the digits is not left: a singularity of f too close for how far from normal `a` is."""
+    return jnp.where(relative_error <= jnp.finfo(value.dtype).eps ** (1 / 3), value, jnp.nan)

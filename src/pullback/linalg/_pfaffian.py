@@ -178,9 +178,7 @@ def _polynomial(a):
 
 def _skew(name, a):
     """The skew-symmetric part of `a`, after checking that it has no other part worth naming."""
-    a = _checks.inexact(name, a)
-    _checks.square(name, a)
-    _checks.finite(name, a)
+    a = _checks.square(name, a)
     transposed = jnp.swapaxes(a, -1, -2)
     if not isinstance(a, Tracer):
         scale, symmetric = (float(np.abs(np.asarray(z)).max()) for z in (a, a + transposed))

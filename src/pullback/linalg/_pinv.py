@@ -32,9 +32,7 @@ def polar(
     Raises:
         InputError: `a` is not a matrix, or (outside `jit`) not finite; unknown side.
     """
-    a = _checks.inexact("polar", a)
-    _checks.matrix("polar", a)
-    _checks.finite("polar", a)
+    a = _checks.matrix("polar", a)
     if side not in ("right", "left"):
         raise InputError(f"polar: side must be 'right' or 'left', got {side!r}.")
     return over_batch(partial(_polar, side), a, "(m,n)->(m,n),(k,k)")
@@ -50,9 +48,7 @@ def pinv(a: Inexact[Array, "*batch m n"], rtol: float | None = None) -> Inexact[
     Raises:
         InputError: `a` is not a matrix, or (outside `jit`) not finite.
     """
-    a = _checks.inexact("pinv", a)
-    _checks.matrix("pinv", a)
-    _checks.finite("pinv", a)
+    a = _checks.matrix("pinv", a)
     return over_batch(partial(_pinv, _tolerance(a, rtol)), a, "(m,n)->(n,m)")
 
 
@@ -72,11 +68,9 @@ def lstsq(
     Raises:
         InputError: shapes that do not fit; (outside `jit`) not finite.
     """
-    a, b = _checks.inexact("lstsq", a), _checks.inexact("lstsq", b)
-    _checks.matrix("lstsq", a)
+    a, b = _checks.matrix("lstsq", a), _checks.inexact("lstsq", b)
     if a.ndim != 2 or b.ndim not in (1, 2) or b.shape[0] != a.shape[0]:
         raise InputError(f"lstsq needs shapes (m, n) and (m,) or (m, k), got {a.shape} and {b.shape}.")
-    _checks.finite("lstsq", a, b)
     tolerance = _tolerance(a, rcond)
     u, s, vh = decompose(None, False, Keep(rtol=tolerance, as_one=True), a)
     x = _inverse(a, u, s, vh, tolerance) @ b

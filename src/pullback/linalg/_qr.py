@@ -62,9 +62,7 @@ def qr(a: Inexact[Array, "*batch m n"], mode: Literal["reduced", "complete", "r"
          [-5.  2.]]
     """
     _check_mode("qr", mode, ("reduced", "complete", "r"))
-    a = _checks.inexact("qr", a)
-    _checks.matrix("qr", a)
-    _checks.finite("qr", a)
+    a = _checks.matrix("qr", a)
     q, r = _decompose(mode == "complete", a)
     return r if mode == "r" else (q, r)
 
@@ -84,9 +82,7 @@ def lq(a: Inexact[Array, "*batch m n"], mode: Literal["reduced", "complete", "l"
         InputError: `a` is not a matrix, an unknown mode, or (outside `jit`) not finite.
     """
     _check_mode("lq", mode, ("reduced", "complete", "l"))
-    a = _checks.inexact("lq", a)
-    _checks.matrix("lq", a)
-    _checks.finite("lq", a)
+    a = _checks.matrix("lq", a)
     adjoint = jnp.conj(jnp.swapaxes(a, -1, -2))
     q, r = _decompose(mode == "complete", adjoint)
     q, l = (jnp.conj(jnp.swapaxes(z, -1, -2)) for z in (q, r))

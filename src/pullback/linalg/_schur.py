@@ -56,9 +56,7 @@ def schur(
     Raises:
         InputError: `a` is not square, an unknown output, or (outside `jit`) not finite.
     """
-    a = _checks.inexact("schur", a)
-    _checks.square("schur", a)
-    _checks.finite("schur", a)
+    a = _checks.square("schur", a)
     check_tol(degeneracy_tol)
     if output not in ("real", "complex"):
         raise InputError(f"schur: output must be 'real' or 'complex', got {output!r}.")

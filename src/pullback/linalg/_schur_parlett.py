@@ -1,14 +1,19 @@
-r"""f(A) for any square matrix, also a defective one, from values of f: the Schur–Parlett method in a form for `jit`.
+r"""f(T) for an upper triangular matrix, also a defective one, from values of f: the Schur–Parlett method in a form
+for `jit`.
 
-1. A = Q T Q†, complex Schur form. Eigenvalues closer than a fraction of ‖A‖ are chained into clusters, and plane
-   rotations bring the members of a cluster next to each other on the diagonal of T.
+1. Eigenvalues closer than a distance δ are chained into clusters, and plane rotations bring the members of a cluster
+   next to each other on the diagonal of T.
 2. Inside the clusters f is applied to the block diagonal part B of T by Cauchy's integral over circles,
 
        f(B) = 1/M Σ_k r e^{iθ_k} f(σ + r e^{iθ_k}) (σ + r e^{iθ_k} − B)^{-1},
 
    with centre σ and radius r of each cluster. The trapezoidal rule converges geometrically when f is analytic inside;
    several radii are tried, and each cluster takes the one with the smallest estimated error.
-3. Between clusters F = f(T) follows from F T = T F, one superdiagonal after the other (Parlett).
+3. Between clusters F = f(T) follows from F T = T F, one superdiagonal after the other (Parlett), with its error.
+
+On which scale f varies is not known: a large δ may reach over a singularity, a small one leaves small differences to
+divide by. So δ starts at a fraction of ‖T‖ and shrinks until the error, estimated to first order, is small; the best
+attempt is taken, and its error returned.
 
 Sources: P. I. Davies, N. J. Higham, SIAM J. Matrix Anal. Appl. 25, 464 (2003); L. N. Trefethen, J. A. C. Weideman,
 SIAM Rev. 56, 385 (2014) (the trapezoidal rule); LAPACK's trexc (the exchange of neighbours).
@@ -18,25 +23,39 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Complex, Inexact
+from jaxtyping import Array, Bool, Complex, Float, Inexact
 
 from pullback.linalg._clusters import clusters
 
-CLUSTER = 0.05  # eigenvalues closer than this times the size of A are one cluster
 NODES = 32
-RADII = [0.01 * 2.0**j for j in range(9)]  # beyond the members of the cluster, in units of the size of A
+RADII = [0.2 * 2.0**j for j in range(9)]  # beyond the members of the cluster, in units of the distance δ
+FIRST, LAST, SHRINK = 0.05, 1e-14, 16  # δ in units of the size of T, and by what it shrinks
 
 
 def schur_parlett(
-    f: Callable[[Complex[Array, ""]], Inexact[Array, ""]], a: Complex[Array, "n n"]
-) -> Inexact[Array, "n n"]:
-    """f(a) for f analytic around the eigenvalues of `a`."""
-    t, q = jax.lax.linalg.schur(a)
-    size = jnp.linalg.norm(a) / len(a) ** 0.5
-    t, q, cluster = _gathered(t, q, clusters(jnp.diagonal(t), CLUSTER * size))
-    same = cluster[:, None] == cluster[None, :]
-    block = _inside(f, jnp.where(same, t, 0), same, size)
-    return q @ _between(t, block, same) @ q.conj().T
+    f: Callable[[Complex[Array, ""]], Inexact[Array, ""]], t: Complex[Array, "n n"]
+) -> tuple[Inexact[Array, "n n"], Float[Array, ""]]:
+    """f(t) for t upper triangular and f analytic around its diagonal, and an estimate of the relative error."""
+    enough = jnp.finfo(t.dtype).eps ** (2 / 3)
+    size = jnp.linalg.norm(t) / len(t) ** 0.5
+
+    def attempt(state):
+        distance, best, smallest = state
+        gathered, q, cluster = _gathered(t, jnp.eye(len(t), dtype=t.dtype), clusters(jnp.diagonal(t), distance))
+        same = cluster[:, None] == cluster[None, :]
+        block, error = _inside(f, jnp.where(same, gathered, 0), same, distance)
+        value, error = _between(gathered, block, jnp.where(same, error[:, None], 0), same)
+        largest = jnp.max(jnp.abs(value))
+        relative = jnp.max(error) / jnp.where(largest == 0, 1, largest)
+        better = relative < smallest
+        return distance / SHRINK, jnp.where(better, q @ value @ q.conj().T, best), jnp.where(better, relative, smallest)
+
+    def is_unsatisfied(state):
+        distance, _, smallest = state
+        return (distance > LAST * size) & ~(smallest <= enough)
+
+    start = FIRST * size, jnp.full_like(t, jnp.nan), jnp.asarray(jnp.inf, size.dtype)
+    return jax.lax.while_loop(is_unsatisfied, attempt, start)[1:]
 
 
 def _gathered(t, q, cluster):
@@ -65,8 +84,8 @@ def _gathered(t, q, cluster):
     return jax.lax.while_loop(disorder, exchange, (t, q, cluster))
 
 
-def _inside(f, b: Complex[Array, "n n"], same: Bool[Array, "n n"], size) -> Inexact[Array, "n n"]:
-    """f(b) for b upper triangular and block diagonal, the blocks given by `same`."""
+def _inside(f, b: Complex[Array, "n n"], same: Bool[Array, "n n"], distance):
+    """f(b) for b upper triangular and block diagonal, the blocks given by `same`, and for each row its error."""
     w, count = jnp.diagonal(b), jnp.sum(same, axis=1)
     centre = (same @ w) / count
     spread = jnp.max(jnp.where(same, jnp.abs(w - centre)[None, :], 0), axis=1)
@@ -74,7 +93,7 @@ def _inside(f, b: Complex[Array, "n n"], same: Bool[Array, "n n"], size) -> Inex
     circle = jnp.exp(2j * jnp.pi * (jnp.arange(NODES) + 0.5) / NODES)
 
     def of_radius(beyond):
-        radius = 1.5 * spread + beyond * size
+        radius = 1.5 * spread + beyond * distance
 
         def node(k):
             z = radius * circle[k]
@@ -100,7 +119,7 @@ def _inside(f, b: Complex[Array, "n n"], same: Bool[Array, "n n"], size) -> Inex
     values, errors = jax.lax.map(of_radius, jnp.array(RADII, spread.dtype))
     errors = jnp.where(jnp.isnan(errors), jnp.inf, errors)
     best = jnp.argmin(errors, axis=0)
-    return jnp.take_along_axis(values, best[None, :, None], axis=0)[0]
+    return jnp.take_along_axis(values, best[None, :, None], axis=0)[0], jnp.min(errors, axis=0)
 
 
 def _largest(x, same):
@@ -109,19 +128,24 @@ def _largest(x, same):
     return jnp.max(jnp.where(same, row[None, :], 0), axis=1)
 
 
-def _between(t, block, same):
-    """Parlett's recurrence; `block` holds f inside the clusters."""
+def _between(t, block, error, same):
+    """Parlett's recurrence from f inside the clusters, and the errors of what it gives."""
     n = len(t)
-    w, row = jnp.diagonal(t), jnp.arange(n)
+    w, row, eps = jnp.diagonal(t), jnp.arange(n), jnp.finfo(t.dtype).eps
+    size = jnp.abs(t)
 
-    def superdiagonal(f, d):
+    def superdiagonal(state, d):
+        f, error = state
         column = row + d
         inside = column < n
         j = jnp.where(inside, column, row)
+        known = same[row, j] | ~inside
+        gap = jnp.where(known, 1, w - w[j])
         # (F T − T F)_ij without the unknown F_ij itself, which is still zero
         defect = jnp.sum(f * t[:, j].T - t * f[:, j].T, axis=1)
-        gap = w - w[j]
-        known = same[row, j] | ~inside
-        return f.at[row, j].set(jnp.where(known, f[row, j], defect / jnp.where(known, 1, gap))), None
+        uncertain = error + eps * jnp.abs(f)
+        defect_error = jnp.sum(uncertain * size[:, j].T + size * uncertain[:, j].T, axis=1)
+        f = f.at[row, j].set(jnp.where(known, f[row, j], defect / gap))
+        return (f, error.at[row, j].set(jnp.where(known, error[row, j], defect_error / jnp.abs(gap)))), None
 
-    return jax.lax.scan(superdiagonal, block, jnp.arange(1, n))[0]
+    return jax.lax.scan(superdiagonal, (block, error), jnp.arange(1, n))[0]

@@ -27,7 +27,7 @@ from jaxtyping import Array, Float, Inexact
 
 from pullback.core import InputError, nearest
 from pullback.linalg import _checks
-from pullback.linalg._forms import form, in_eigenbasis, is_live
+from pullback.linalg._forms import form, hoisted, in_eigenbasis, is_live
 
 Smearing = Literal["fermi", "gaussian", "cold"]
 Scalar = Float[Array, ""] | float | int
@@ -51,9 +51,10 @@ class Spectral(eqx.Module):
 
     def apply(self, f: Callable[[Float[Array, ""]], Inexact[Array, ""]]) -> Inexact[Array, "*batch n n"]:
         """f(a), as `funmh`."""
-        f, theta = jax.closure_convert(f, jax.ShapeDtypeStruct((), self.w.dtype))
-        f = jax.jit(f)
-        return self._each(lambda a, w, u: form(hermitian_form, f, (w, u), tuple(theta), a, ()))
+        f, theta = hoisted(f, self.w.dtype)
+        out = self._each(lambda a, w, u: form(hermitian_form, f, (w, u), theta, a, ()))
+        _checks.finite(out, lambda: f"the function is not finite on the eigenvalues, {self.w.min()} to {self.w.max()}.")
+        return out
 
     def trace(self, f: Callable[[Float[Array, ""]], Inexact[Array, ""]]) -> Inexact[Array, "*batch"]:
         """tr f(a): free energies, log-determinants, numbers of particles."""
@@ -70,8 +71,8 @@ class Spectral(eqx.Module):
         if k is None or interval is not None:
             raise InputError("spectral_projector needs either k or interval.")
         n = self.w.shape[-1]
-        if not 0 <= k <= n:
-            raise InputError(f"spectral_projector: k must be from 0 to n = {n}, got {k}.")
+        if not isinstance(k, (int, np.integer)) or not 0 <= k <= n:
+            raise InputError(f"spectral_projector: k must be a whole number from 0 to n = {n}, got {k!r}.")
         if k in (0, n):
             eye = jnp.broadcast_to(jnp.eye(n, dtype=self.a.dtype), self.a.shape)
             return eye if k else jnp.zeros_like(eye)
@@ -83,11 +84,9 @@ class Spectral(eqx.Module):
     ) -> Float[Array, "*batch"]:
         """The chemical potential at which the occupations of the levels sum to `n_electrons`."""
         occupation = _occupation_function(smearing)
-        _check_temperature(temperature)
-        _check_electrons(n_electrons, self.w.shape[-1], open_interval=True)
-        signature = "(n,n),(n),(n,n)->()"
-        solve = partial(_chemical_potential, occupation, jnp.asarray(n_electrons), jnp.asarray(temperature))
-        return jnp.vectorize(solve, signature=signature)(self.a, self.w, self.u)
+        temperature = _check_temperature(temperature)
+        n = _check_electrons(n_electrons, self.w.shape[-1], open_interval=True)
+        return self._each(partial(_chemical_potential, occupation, n, temperature), "()")
 
     def density_matrix(
         self,
@@ -101,12 +100,11 @@ class Spectral(eqx.Module):
         if (mu is None) == (n_electrons is None):
             raise InputError("density_matrix needs either mu or n_electrons.")
         occupation = _occupation_function(smearing)
-        _check_temperature(temperature)
-        if not isinstance(temperature, Tracer) and float(temperature) == 0:
+        t = _check_temperature(temperature).astype(self.w.dtype)
+        if not isinstance(t, Tracer) and float(t) == 0:
             return self._zero_temperature(mu, n_electrons)
-        t = jnp.asarray(temperature, self.w.dtype)
         if mu is not None:
-            mu = jnp.asarray(mu, self.w.dtype)
+            mu = _number("mu", mu).astype(self.w.dtype)
             return self.apply(lambda x: occupation((x - mu) / t))
         n = _check_electrons(n_electrons, self.w.shape[-1], open_interval=True).astype(self.w.dtype)
         return self._each(partial(_density_matrix, occupation, n, t))
@@ -117,19 +115,19 @@ class Spectral(eqx.Module):
             return self.apply(lambda x: jnp.where(x < mu, 1.0, 0.0).astype(x.dtype))
         if isinstance(n_electrons, Tracer):
             raise InputError("density_matrix: at temperature 0 n_electrons must be a plain number; it selects levels.")
-        _check_electrons(n_electrons, self.w.shape[-1])
-        if float(n_electrons) != round(float(n_electrons)):
+        count = float(_check_electrons(n_electrons, self.w.shape[-1]))
+        if count != round(count):
             raise InputError(
                 f"density_matrix: n_electrons = {n_electrons} at temperature 0 fills a level in part; "
                 "pass a whole number or temperature > 0."
             )
-        return self.projector(round(float(n_electrons)))
+        return self.projector(round(count))
 
-    def _each(self, fun):
-        """`fun(a, w, u)` -> matrix, for every matrix of the batch."""
+    def _each(self, fun, result="(n,n)"):
+        """`fun(a, w, u)` for every matrix of the batch."""
         if self.a.ndim == 2:
             return fun(self.a, self.w, self.u)
-        return jnp.vectorize(fun, signature="(n,n),(n),(n,n)->(n,n)")(self.a, self.w, self.u)
+        return jnp.vectorize(fun, signature=f"(n,n),(n),(n,n)->{result}")(self.a, self.w, self.u)
 
     def _gap_above(self, k):
         if not isinstance(self.w, Tracer):
@@ -166,7 +164,7 @@ def spectral(a: Inexact[Array, "*batch n n"]) -> Spectral:
         >>> print(f"{jax.grad(free_energy)(a)[0, 0]:.10f}")  # the occupation of the first site
         0.5000000000
     """
-    a = _checks.hermitian("spectral", _checks.inexact("spectral", a))
+    a = _checks.hermitian("spectral", a)
     return decomposed(a)
 
 
@@ -201,7 +199,7 @@ def funmh(
         >>> print(f"{jax.grad(lambda a: pb.linalg.funmh(a, jnp.exp)[0, 1])(a)[0, 1]:.10f}")
         1.3591409142
     """
-    return decomposed(_checks.hermitian("funmh", _checks.inexact("funmh", a))).apply(f)
+    return decomposed(_checks.hermitian("funmh", a)).apply(f)
 
 
 def spectral_projector(
@@ -214,16 +212,14 @@ def spectral_projector(
 
     Args:
         a: Hermitian matrix, real or complex, any leading batch axes. The Hermitian part is used.
-        k: how many levels.
+        k: how many levels, a plain integer.
         interval: (low, high) instead of k.
 
     Raises:
         InputError: `a` is not square, or (outside `jit`) not finite or not Hermitian; k is not from 0 to n; (outside
             `jit`) a degenerate level is cut, or one lies at an end of the interval.
     """
-    return decomposed(_checks.hermitian("spectral_projector", _checks.inexact("spectral_projector", a))).projector(
-        k, interval=interval
-    )
+    return decomposed(_checks.hermitian("spectral_projector", a)).projector(k, interval=interval)
 
 
 def density_matrix(
@@ -258,7 +254,7 @@ def density_matrix(
         >>> print(f"{bond_order:.6f}")
         0.333333
     """
-    a = _checks.hermitian("density_matrix", _checks.inexact("density_matrix", a))
+    a = _checks.hermitian("density_matrix", a)
     return decomposed(a).density_matrix(mu, n_electrons=n_electrons, temperature=temperature, smearing=smearing)
 
 
@@ -277,7 +273,6 @@ def _lowest(k, a, w, u):
     return form(hermitian_form, _step, (w, u), (cut,), a, ())
 
 
-@jax.jit
 def _step(x, cut):
     return jnp.where(x < cut, 1.0, 0.0).astype(x.dtype)
 
@@ -289,7 +284,7 @@ def _density_matrix(occupation, n_electrons, temperature, a, w, u):
 
 @cache
 def _occupied(occupation):
-    return jax.jit(lambda x, mu, temperature: occupation((x - mu) / temperature))
+    return lambda x, mu, temperature: occupation((x - mu) / temperature)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -326,9 +321,10 @@ def _chemical_potential_jvp(occupation, primals, tangents):
 @cache
 def _response(occupation, argument):
     """∂f/∂μ (argument 0) or ∂f/∂T (argument 1), as a function of (x, μ, T)."""
-    return jax.jit(jax.grad(_occupied(occupation), argnums=1 + argument))
+    return jax.grad(_occupied(occupation), argnums=1 + argument)
 
 
+@partial(jax.jit, static_argnums=0)
 def _bisect(occupation, n_electrons, temperature, w):
     """The middle of the interval on which the occupations of the levels w sum to n_electrons."""
     resolution = 4 * w.size * jnp.finfo(w.dtype).eps
@@ -391,14 +387,24 @@ def _occupation_function(smearing):
 
 
 def _check_temperature(temperature):
+    temperature = _number("temperature", temperature)
     if not isinstance(temperature, Tracer) and not float(temperature) >= 0:
         raise InputError(f"temperature must not be negative, got {temperature}.")
+    return temperature
 
 
 def _check_electrons(n_electrons, n, open_interval=False):
+    n_electrons = _number("n_electrons", n_electrons)
     if not isinstance(n_electrons, Tracer):
         count = float(n_electrons)
         if not 0 <= count <= n or (open_interval and count in (0, n)):
             kind = "strictly between" if open_interval else "from"
             raise InputError(f"n_electrons must be {kind} 0 and the number of levels {n}, got {n_electrons}.")
-    return jnp.asarray(n_electrons)
+    return n_electrons
+
+
+def _number(name, x):
+    x = jnp.asarray(x)
+    if x.shape != ():
+        raise InputError(f"{name} must be one number, got shape {x.shape}; vmap over it for several.")
+    return x

@@ -60,16 +60,17 @@ def svd(
     Raises:
         InputError: `a` is not a matrix, or (outside `jit`) not finite.
     """
-    a = _checks.inexact("svd", a)
-    _checks.matrix("svd", a)
-    _checks.finite("svd", a)
+    a = _checks.matrix("svd", a)
     check_tol(degeneracy_tol)
     fun = partial(decompose, degeneracy_tol, full_matrices, Keep())
     return over_batch(fun, a, "(m,n)->(m,k),(l),(o,n)")
 
 
 def svdvals(a: Inexact[Array, "*batch m n"]) -> Float[Array, "*batch k"]:
-    """Singular values, descending; derivatives as for `svd`. A zero singular value has a kink, and derivative 0 there.
+    """Singular values, descending; derivatives as for `svd`.
+
+    A zero singular value has a kink. What is returned there is one of its subgradients, Re u† dA v with the vectors
+    that LAPACK chose.
 
     Raises:
         InputError: `a` is not a matrix, or (outside `jit`) not finite.
@@ -101,9 +102,7 @@ def svd_truncated(
         InputError: rank larger than min(m, n) or not positive; not exactly one of rank and cutoff; `cutoff` under
             `jit`; `a` is not a matrix, or (outside `jit`) not finite.
     """
-    a = _checks.inexact("svd_truncated", a)
-    _checks.matrix("svd_truncated", a)
-    _checks.finite("svd_truncated", a)
+    a = _checks.matrix("svd_truncated", a)
     check_tol(degeneracy_tol)
     if cutoff is not None and rank is None:
         rank = _rank_above(a, cutoff)
@@ -126,9 +125,7 @@ def low_rank(a: Inexact[Array, "*batch m n"], rank: int) -> Inexact[Array, "*bat
     Raises:
         InputError: rank larger than min(m, n) or not positive; `a` is not a matrix, or (outside `jit`) not finite.
     """
-    a = _checks.inexact("low_rank", a)
-    _checks.matrix("low_rank", a)
-    _checks.finite("low_rank", a)
+    a = _checks.matrix("low_rank", a)
     check_rank("low_rank", a, rank)
 
     def approximation(a):

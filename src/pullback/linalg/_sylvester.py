@@ -100,13 +100,10 @@ def solve_triangular(
         InputError: shapes that do not fit, an unknown `trans`, or (outside `jit`) not finite or singular.
     """
     name = "solve_triangular"
-    a, b = _checks.inexact(name, a), _checks.inexact(name, b)
-    _checks.square(name, a)
+    a = _checks.square(name, a)
+    b = _checks.columns(name, b, a.shape[-1])
     if trans not in (0, 1, 2):
         raise InputError(f"{name}: trans must be 0 (a), 1 (transpose) or 2 (adjoint), got {trans!r}.")
-    if b.ndim == 0 or b.shape[-2 if b.ndim > 1 else 0] != a.shape[-1]:
-        raise InputError(f"{name}: b must have shape (n,) or (..., n, k) with n = {a.shape[-1]}, got {b.shape}.")
-    _checks.finite(name, a, b)
     if not unit_diagonal and not isinstance(a, Tracer) and not np.diagonal(np.asarray(a), axis1=-2, axis2=-1).all():
         raise InputError(f"{name}: a has a zero on its diagonal, so it is singular.")
     dtype = jnp.result_type(a, b)
@@ -142,13 +139,16 @@ def solve_columns(pairs, f, active=None):
 
 
 def _solve_sylvester(a, b, q):
-    x, r, s = _solve(lambda a, b, x: a @ x + x @ b, _sylvester_pairs, a, b, _factors(a), _factors(b), q)
-    return x, _smallest(r[:, None] + s[None, :], jnp.max(jnp.abs(r)) + jnp.max(jnp.abs(s)))
+    return _solve_sum(a, b, _factors(a), _factors(b), q)
 
 
 def _solve_continuous(a, q):
     f = _factors(a)
-    x, r, s = _solve(lambda a, b, x: a @ x + x @ b, _sylvester_pairs, a, a.conj().T, f, _adjoint(f), q)
+    return _solve_sum(a, a.conj().T, f, _adjoint(f), q)
+
+
+def _solve_sum(a, b, factors_a, factors_b, q):
+    x, r, s = _solve(lambda a, b, x: a @ x + x @ b, _sylvester_pairs, a, b, factors_a, factors_b, q)
     return x, _smallest(r[:, None] + s[None, :], jnp.max(jnp.abs(r)) + jnp.max(jnp.abs(s)))
 
 
@@ -210,12 +210,9 @@ def _smallest(gaps, scale):
 
 
 def _prepare(name, a, b, q):
-    a, b, q = (_checks.inexact(name, z) for z in (a, b, q))
-    _checks.square(name, a)
-    _checks.square(name, b)
+    a, b, q = _checks.square(name, a), _checks.square(name, b), _checks.inexact(name, q)
     if q.ndim < 2 or q.shape[-2:] != (a.shape[-1], b.shape[-1]):
         raise InputError(f"{name}: q must have shape (..., {a.shape[-1]}, {b.shape[-1]}), got {q.shape}.")
-    _checks.finite(name, a, b, q)
     dtype = jnp.result_type(a, b, q)
     return a.astype(dtype), b.astype(dtype), q.astype(dtype)
 
