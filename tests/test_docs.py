@@ -13,7 +13,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [p for p in PAGES if "gallery" not in p.parts]
-RUNNABLE = [ROOT / "docs/index.md", ROOT / "docs/first-gradient.md", ROOT / "docs/linear-algebra.md"]
+RUNNABLE = [
+    ROOT / "docs" / f"{name}.md"
+    for name in ("index", "first-gradient", "linear-algebra", "loops", "implicit", "external")
+]
 MODULES = [
     ".".join(p.relative_to(ROOT / "src").with_suffix("").parts)
     for p in sorted((ROOT / "src/pullback").rglob("_*.py"))

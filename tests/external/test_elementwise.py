@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pullback.external import MissingDerivativeError, host_elementwise, with_partials
+from pullback.core import MissingDerivativeError
+from pullback.external import host_elementwise, with_partials
 from pullback.trust import check_derivatives
 
 

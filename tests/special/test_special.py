@@ -8,8 +8,7 @@ import pytest
 import scipy.special
 
 from pullback import special
-from pullback.core import InputError
-from pullback.external import MissingDerivativeError
+from pullback.core import InputError, MissingDerivativeError
 from pullback.trust import check_derivatives
 
 

@@ -5,7 +5,7 @@ adjoints that make sense for it and says which is its default. These objects onl
 in the rooms that own the mathematics.
 """
 
-import dataclasses
+from typing import Any
 
 import equinox as eqx
 
@@ -58,14 +58,16 @@ class Implicit(Adjoint):
     """Differentiates the equation that the solution obeys, by one linear solve at the solution.
 
     Memory and time do not depend on how the solution was found. `tol` is the relative tolerance of the
-    derivative's own linear solve (None: the solver ties it to its own), `max_steps` its iteration bound.
+    derivative's own linear solve (None: the solver ties it to its own), `max_steps` its iteration bound,
+    `linear_solver` the method (None: the solver chooses; `pullback.implicit` says which there are).
     """
 
     tol: float | None = eqx.field(default=None, static=True)
     max_steps: int | None = eqx.field(default=None, static=True)
+    linear_solver: Any = eqx.field(default=None, static=True)
 
     def __check_init__(self):
-        _positive("Implicit", **{k: v for k, v in dataclasses.asdict(self).items() if v is not None})
+        _positive("Implicit", **{k: v for k in ("tol", "max_steps") if (v := getattr(self, k)) is not None})
 
 
 def _positive(name: str, **values: int | float) -> None:

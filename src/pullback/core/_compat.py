@@ -1,8 +1,26 @@
 """The one place that touches what differs, or may differ, between JAX versions."""
 
+import jax
 from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun
 from jax.interpreters import ad, batching, mlir
 
 not_mapped = getattr(batching, "not_mapped", None)  # the name is gone in 0.12, its value is still None
 
-__all__ = ["ClosedJaxpr", "Primitive", "ad", "batching", "jaxpr_as_fun", "mlir", "not_mapped"]
+
+def vary_alike(arrays: list) -> list:
+    """Inside `shard_map`: the arrays, each marked as varying along every mesh axis along which one of them varies.
+
+    Most of JAX's operations do this by themselves. A primitive of ours must do it, or the transpose hands a varying
+    cotangent to a replicated argument. Elsewhere nothing happens.
+    """
+    axes = frozenset().union(*map(_varying, arrays))
+    return [jax.lax.pcast(a, tuple(axes - _varying(a)), to="varying") if axes - _varying(a) else a for a in arrays]
+
+
+def _varying(a) -> frozenset:
+    kind = jax.typeof(a)
+    kind = getattr(kind, "manual_axis_type", kind)  # the axes were an attribute of the type itself up to 0.9
+    return frozenset(getattr(kind, "varying", None) or getattr(kind, "vma", ()))
+
+
+__all__ = ["ClosedJaxpr", "Primitive", "ad", "batching", "jaxpr_as_fun", "mlir", "not_mapped", "vary_alike"]

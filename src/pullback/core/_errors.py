@@ -28,6 +28,10 @@ class DerivativeError(PullbackError, AssertionError):
     """Derivatives do not agree with their reference; the message holds the table of what was compared."""
 
 
+class MissingDerivativeError(PullbackError, NotImplementedError):
+    """A derivative was asked for that has no rule; the message names the argument and the way around it."""
+
+
 class MissingExtraError(PullbackError, ImportError):
     """An optional dependency is not installed."""
 

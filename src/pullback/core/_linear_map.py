@@ -17,12 +17,18 @@ A rule is then always the same: a `jax.custom_jvp` whose tangent is a `linear_ma
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import PyTree
 
-from pullback.core._compat import ClosedJaxpr, Primitive, ad, batching, jaxpr_as_fun, mlir, not_mapped
+from pullback.core._checked import are_checked_under_jit
+from pullback.core._compat import ClosedJaxpr, Primitive, ad, batching, jaxpr_as_fun, mlir, not_mapped, vary_alike
+from pullback.core._errors import InputError
 
 linear_map_p = Primitive("linear_map")  # operands: n flat residuals, then flat x
 linear_map_p.multiple_results = True
@@ -33,48 +39,72 @@ def linear_map(
     fun_transpose: Callable[[PyTree, PyTree], PyTree],
     residuals: PyTree,
     x: PyTree,
+    *,
+    check: bool | None = None,
 ) -> PyTree:
     """Evaluates `fun(residuals, x)`, linear in `x`, whose transpose in `x` is `fun_transpose(residuals, ct)`.
 
     Args:
         fun: (residuals, x) -> y, linear in x. May close over traced values.
         fun_transpose: (residuals, ct) -> x-like, the transpose of `fun` in x (no conjugation). May close over
-            traced values.
-        residuals: pytree of arrays that both functions need; differentiated.
-        x: pytree of inexact arrays, the linear argument.
+            traced values, but not over `x`.
+        residuals: pytree of arrays that both functions need, of any dtype; the inexact ones are differentiated.
+        x: pytree of inexact arrays, the linear argument. Leaves of dtype float0, JAX's tangents of integers, are
+            handed through: both functions see them, and may return them, as zeros of that dtype.
+        check: compare Σ ct·fun(x) with Σ fun_transpose(ct)·x at random ct and x, at the cost of one call of each.
+            Under `jit` the compiled program makes the comparison. None: within `checks_under_jit` only.
 
     Raises:
-        TypeError: if `fun_transpose` does not return something of the shapes and dtypes of `x`.
+        InputError: a leaf of `x` is neither inexact nor float0; `fun_transpose` does not return the structure, shapes
+            and dtypes of `x`; with `check`, `fun_transpose` is not the transpose of `fun` (`EquinoxRuntimeError` when
+            the operands are traced).
     """
-    fun, consts, out = _hoist(fun, residuals, x)
-    fun_transpose, consts_t, back = _hoist(fun_transpose, residuals, out)
-    shapes = partial(jax.tree.map, lambda a: (jnp.shape(a), jnp.result_type(a)))
-    if shapes(back) != shapes(x):
-        raise TypeError(f"fun_transpose returns {shapes(back)}; the linear argument is {shapes(x)}.")
-    flat_residuals, residuals_tree = jax.tree.flatten((residuals, consts, consts_t))
-    flat_x, x_tree = jax.tree.flatten(x)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(x):
+        dtype = _dtype(leaf)
+        if not jnp.issubdtype(dtype, jnp.inexact) and dtype != jax.dtypes.float0:
+            raise InputError(
+                f"linear_map: x{jax.tree_util.keystr(path)} has dtype {dtype}; the linear argument must be floating "
+                "point or complex. Pass integers as residuals."
+            )
+    flat_residuals, residuals_tree = jax.tree.flatten(jax.tree.map(jnp.asarray, residuals))
+    flat_x, unflatten_x = _flatten(x)
     n = len(flat_residuals)
+    varying = vary_alike([*flat_residuals, *flat_x])
+    flat_residuals, flat_x = varying[:n], varying[n:]
+    residuals = jax.tree.unflatten(residuals_tree, flat_residuals)
+    flat_fun, consts, flat_y, unflatten_y = _flat_program(fun, residuals, flat_x, unflatten_x)
+    flat_transpose, consts_t, flat_back, unflatten_back = _flat_program(fun_transpose, residuals, flat_y, unflatten_y)
+    _check_back(unflatten_back(flat_back), x)
 
-    def flat(g, which, tree):
-        def flat_g(*args):
-            r = jax.tree.unflatten(residuals_tree, args[:n])
-            return jax.tree.leaves(g(r[which], r[0], jax.tree.unflatten(tree, args[n:])))
+    operands = [*consts, *consts_t, *flat_residuals]
+    varying = vary_alike([*operands, *flat_x])
+    if any(a is not b for a, b in zip(varying[len(operands) :], flat_x)):  # because of what the functions close over
+        residuals = jax.tree.unflatten(residuals_tree, varying[len(operands) - n : len(operands)])
+        return linear_map(fun, fun_transpose, residuals, unflatten_x(varying[len(operands) :]), check=check)
 
-        return flat_g
+    sizes = len(consts), len(consts_t)
 
-    out_tree = jax.tree.structure(out)
-    outs = linear_map_p.bind(
-        *flat_residuals,
-        *flat_x,
-        fun=flat(fun, 1, x_tree),
-        fun_transpose=flat(fun_transpose, 2, out_tree),
-        n=n,
-    )
-    return jax.tree.unflatten(out_tree, outs)
+    def program(flat, which):
+        first = which * sizes[0]
+
+        def of_operands(*args):
+            return flat(args[first : first + sizes[which]], [*args[sum(sizes) :]])
+
+        return of_operands
+
+    programs = program(flat_fun, 0), program(flat_transpose, 1)
+    if check or (check is None and are_checked_under_jit()):
+        operands, flat_x = _checked(*programs, operands, flat_x)
+    outs = linear_map_p.bind(*operands, *flat_x, fun=programs[0], fun_transpose=programs[1], n=len(operands))
+    return unflatten_y(outs)
 
 
-def _hoist(fun, *args):
-    """(closed, consts, out): closed(consts, *args) == fun(*args), with all that `fun` closes over in consts."""
+def hoist(fun: Callable[..., PyTree], *args: PyTree) -> tuple[Callable[..., PyTree], list[Any], PyTree]:
+    """(closed, consts, out): closed(consts, *args) == fun(*args), with all arrays that `fun` closes over in consts.
+
+    A function that closes over traced values must not be kept across transformations; `closed` may. `out` has the
+    shapes of the result.
+    """
     flat, tree = jax.tree.flatten(args)
     jaxpr, out = jax.make_jaxpr(lambda *a: fun(*jax.tree.unflatten(tree, a)), return_shape=True)(*flat)
     raw, out_tree = jaxpr.jaxpr, jax.tree.structure(out)
@@ -86,9 +116,89 @@ def _hoist(fun, *args):
     return closed, list(jaxpr.consts), out
 
 
+def _flat_program(fun, residuals, flat_x, unflatten_x):
+    """(flat, consts, outs, unflatten) with flat(consts, residuals + x) the leaves of fun(residuals, x) but float0."""
+    ways_back = []
+
+    def leaves_of_fun(residuals, flat_x):
+        outs, unflatten = _flatten(fun(residuals, unflatten_x(flat_x)))
+        ways_back.append(unflatten)
+        return outs
+
+    closed, consts, outs = hoist(leaves_of_fun, residuals, flat_x)
+    return closed, consts, outs, ways_back[-1]
+
+
+def _flatten(tree):
+    """The leaves that are not float0, and the way back."""
+    leaves, treedef = jax.tree.flatten(tree)
+    empty = [_dtype(leaf) == jax.dtypes.float0 for leaf in leaves]
+    shapes = [np.shape(leaf) for leaf in leaves]
+
+    def unflatten(live):
+        rest = iter(live)
+        return jax.tree.unflatten(
+            treedef, [np.zeros(s, jax.dtypes.float0) if e else next(rest) for e, s in zip(empty, shapes)]
+        )
+
+    return [leaf for leaf, e in zip(leaves, empty) if not e], unflatten
+
+
+def _dtype(a):
+    return a.dtype if hasattr(a, "dtype") else jnp.result_type(a)  # the latter does not know float0
+
+
+def _check_back(back, x):
+    def describe(tree):
+        return jax.tree.map(lambda a: f"{_dtype(a)}{list(np.shape(a))}", tree)
+
+    if describe(back) != describe(x):
+        raise InputError(
+            f"linear_map: fun_transpose returns {describe(back)}, but the linear argument is {describe(x)}; the "
+            "transpose must return what fun takes."
+        )
+
+
+def _checked(fun, fun_transpose, operands, flat_x):
+    """The operands, carrying the comparison of Σ ct·fun(x) with Σ fun_transpose(ct)·x if they are traced."""
+    frozen = jax.lax.stop_gradient(operands)
+    keys = iter(jax.random.split(jax.random.key(0), 2 * len(flat_x) + 64))
+
+    def draw(like):
+        return [jax.random.normal(next(keys), jnp.shape(a), jnp.result_type(a)) for a in like]
+
+    x = draw(flat_x)
+    y = fun(*frozen, *x)
+    ct = draw(y)
+    back = fun_transpose(*frozen, *ct)
+    forward, size = _product(ct, y)
+    backward, size_back = _product(back, x)
+    tolerance = max(float(jnp.finfo(a.dtype).eps) for a in (*x, *y)) ** 0.5
+    wrong = ~(jnp.abs(forward - backward) <= tolerance * (size + size_back))
+    message = (
+        "linear_map: fun_transpose is not the transpose of fun: sum(ct * fun(x)) and sum(fun_transpose(ct) * x) differ "
+        "at random ct and x. The transpose takes no complex conjugate, and fun must be linear in x."
+    )
+    if isinstance(wrong, Tracer):
+        if operands:
+            return eqx.error_if(operands, wrong, message), flat_x
+        return operands, eqx.error_if(flat_x, wrong, message)
+    if wrong:
+        raise InputError(f"{message} Found {forward} and {backward}.")
+    return operands, flat_x
+
+
+def _product(xs, ys):
+    """Σ x·y, and the product of the norms."""
+    total = sum(jnp.sum(x * y) for x, y in zip(xs, ys))
+    norms = [jnp.sqrt(sum(jnp.sum(jnp.abs(z) ** 2) for z in zs)) for zs in (xs, ys)]
+    return total, norms[0] * norms[1]
+
+
 @linear_map_p.def_impl
 def _impl(*args, fun, fun_transpose, n):
-    return jax.jit(fun)(*args)
+    del fun_transpose, n
+    return fun(*args)  # not under jit: each call of linear_map makes new functions, which would be compiled anew
 
 
 @linear_map_p.def_abstract_eval

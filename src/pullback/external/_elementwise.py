@@ -15,13 +15,9 @@ import numpy as np
 from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike, DTypeLike
 
-from pullback.core import PullbackError
+from pullback.core import MissingDerivativeError
 
 _Partial = Callable[..., jax.Array]
-
-
-class MissingDerivativeError(PullbackError, NotImplementedError):
-    """A derivative was asked for that has no rule; the message names the argument and the way around it."""
 
 
 def host_elementwise(fun: Callable[..., Any], *args: ArrayLike, dtype: DTypeLike | tuple[DTypeLike, ...]) -> Any:

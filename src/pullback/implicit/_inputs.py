@@ -1,0 +1,72 @@
+"""Checks of what the user passes, before any work starts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, PyTree
+
+from pullback.core import InputError, Solution
+
+
+def start(name: str, x0: PyTree) -> PyTree[Array]:
+    """The starting point as arrays without tangents; a `Solution` stands for its value.
+
+    Where a solution is found does not depend on where the search started (as long as it is the same solution), so the
+    derivative with respect to x0 is zero.
+    """
+    x = jax.tree.map(_inexact, x0.value if isinstance(x0, Solution) else x0)
+    if not jax.tree.leaves(x):
+        raise InputError(f"{name}: x0 holds no numbers.")
+    for path, a in jax.tree_util.tree_leaves_with_path(x):
+        if not jnp.issubdtype(a.dtype, jnp.inexact):
+            raise InputError(f"{name}: {leaf(path, 'x0')} has dtype {a.dtype}; numbers are needed.")
+        if not isinstance(a, Tracer) and not np.isfinite(np.asarray(a)).all():
+            raise InputError(f"{name}: {leaf(path, 'x0')} contains NaN or infinite entries.")
+    return jax.lax.stop_gradient(x)
+
+
+def keeps_form(name: str, f: Callable[..., Any], x: PyTree[Array], what: str = "f(x)") -> None:
+    """Refuses a map whose output differs from `x` in structure, shape or dtype, naming the leaf."""
+    out = jax.eval_shape(f, x)
+    if jax.tree.structure(out) != jax.tree.structure(x):
+        raise InputError(
+            f"{name}: {what} must have the structure of x, {jax.tree.structure(x)}; it has {jax.tree.structure(out)}."
+        )
+    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(x), jax.tree.leaves(out)):
+        if (a.shape, a.dtype) != (b.shape, b.dtype):
+            hint = " Pass a complex x0." if jnp.issubdtype(b.dtype, jnp.complexfloating) else ""
+            raise InputError(
+                f"{name}: {leaf(path, what)} must stay {a.dtype}{list(a.shape)}; it is {b.dtype}{list(b.shape)}.{hint}"
+            )
+
+
+def check(name: str, tol: float | None, max_steps: int | None) -> None:
+    if tol is not None and not tol > 0:
+        raise InputError(f"{name}: tol must be positive, got {tol}.")
+    if max_steps is not None and not max_steps > 0:
+        raise InputError(f"{name}: max_steps must be positive, got {max_steps}.")
+
+
+def default_tol(dtype: Any) -> float:
+    """1.8e-12 in double precision, 6.4e-6 in single: a few digits above what rounding allows."""
+    return float(jnp.finfo(dtype).eps) ** 0.75
+
+
+def hoist(fun: Callable[..., Any], *args: PyTree) -> Any:
+    """`fun` as a pytree whose leaves are the arrays that it closes over, traced or not; traces `fun` once."""
+    closed = eqx.filter_closure_convert(lambda *x: fun(*x), *args)  # equinox warns of transformed functions
+    return jax.tree.map(lambda a: jnp.asarray(a) if isinstance(a, np.ndarray | np.generic) else a, closed)
+
+
+def leaf(path: Any, root: str) -> str:
+    return root + jax.tree_util.keystr(path)
+
+
+def _inexact(a):
+    a = jnp.asarray(a)
+    return a.astype(jnp.result_type(float)) if jnp.issubdtype(a.dtype, jnp.integer) else a

@@ -1,0 +1,135 @@
+"""Linear equations of implicit derivatives and of Newton's method, A y = b on real vectors, A known by its products.
+
+Choices: `Dense` (all entries of A, then LU), `Neumann` (the contraction's own iteration, for fixed points), or any
+solver of lineax (GMRES, BiCGStab, CG, LSMR, …). A solve that fails raises when the program runs: no derivative is
+returned that does not solve its equation.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+from jaxtyping import Array, Float
+
+from pullback.core import InputError
+from pullback.implicit._inputs import default_tol
+
+MatVec = Callable[[Float[Array, " n"]], Float[Array, " n"]]
+LARGEST_DENSE = 512  # real unknowns; above, the default is matrix-free
+
+
+class Dense(eqx.Module):
+    """Computes the whole matrix, n products at once, and factorises it. For up to some thousand real unknowns."""
+
+
+class Neumann(eqx.Module):
+    """Solves (1 − K) y = b by y ← b + K y: the derivative of a fixed point by the fixed point's own iteration.
+
+    Converges where the map contracts, as fast as the map itself, with three vectors of memory. For `fixed_point`.
+    """
+
+
+LinearSolver = Dense | Neumann | lx.AbstractLinearSolver
+
+
+class Choice(NamedTuple):
+    """A linear solver with its tolerance; `symmetric`: A is symmetric, and positive semidefinite for CG."""
+
+    solver: LinearSolver
+    tol: float
+    max_steps: int | None
+    symmetric: bool
+
+
+def choose(name: str, adjoint, n: int, dtype, symmetric: bool) -> Choice:
+    """The linear solver that `adjoint` asks for, with defaults for n real unknowns."""
+    tol = default_tol(dtype) if adjoint.tol is None else adjoint.tol
+    solver = adjoint.linear_solver
+    if solver is None:
+        iterative = lx.CG if symmetric else lx.GMRES
+        solver = Dense() if n <= LARGEST_DENSE else iterative(tol, tol, max_steps=adjoint.max_steps)
+    if not isinstance(solver, Dense | Neumann | lx.AbstractLinearSolver):
+        raise InputError(
+            f"{name}: Implicit(linear_solver={solver!r}): pass implicit.Dense(), implicit.Neumann() or a lineax solver."
+        )
+    return Choice(solver, tol, adjoint.max_steps, symmetric)
+
+
+def solve(choice: Choice, matvec: MatVec, b: Float[Array, " n"]) -> Float[Array, " n"]:
+    """y with A y = b, unchecked: NaN or wrong where the solver fails."""
+    if isinstance(choice.solver, Dense):
+        return jnp.linalg.solve(materialise(matvec, b), b)
+    return _iterate(choice, matvec, b)
+
+
+def checked_solve(choice: Choice, matvec: MatVec, b: Float[Array, " n"]) -> Float[Array, " n"]:
+    """y with A y = b; an error when the program runs if the residual is too large or A is singular."""
+    p = probe(b)
+    if isinstance(choice.solver, Dense):
+        a = materialise(matvec, b)
+        y, x = jnp.linalg.solve(a, jnp.stack([b, p], axis=1)).T
+        size, residual = jnp.linalg.norm(a @ p), jnp.linalg.norm(a @ y - b)
+        # |A⁻¹ p| |A p| estimates the condition number; rounding turns an exact zero into about eps.
+        singular = ~(jnp.linalg.norm(x) * size <= float(jnp.finfo(b.dtype).eps) ** -0.8)
+    else:
+        y = _iterate(choice, matvec, b)
+        size, residual = scale(matvec, b), jnp.linalg.norm(matvec(y) - b)
+        singular = jnp.array(False)
+    rounding = 1e3 * jnp.finfo(b.dtype).eps * b.size**0.5 * size * jnp.linalg.norm(y)
+    return eqx.error_if(
+        y,
+        singular | ~(residual <= 10 * choice.tol * jnp.linalg.norm(b) + rounding),
+        "The linear equation of an implicit derivative was not solved: the Jacobian at the solution is singular, or "
+        "the linear solver did not reach its tolerance. Declare zero_modes=, or pass "
+        "adjoint=Implicit(linear_solver=..., tol=..., max_steps=...) with another solver, a looser tolerance or more "
+        "steps.",
+    )
+
+
+def residual_of(choice: Choice, matvec: MatVec, b: Float[Array, " n"]) -> Float[Array, ""]:
+    """|A y − b| / |b| of the solver's y."""
+    return jnp.linalg.norm(matvec(solve(choice, matvec, b)) - b) / jnp.linalg.norm(b)
+
+
+def materialise(matvec: MatVec, b: Float[Array, " n"]) -> Float[Array, "n n"]:
+    """The matrix of `matvec`."""
+    return jax.vmap(matvec, out_axes=1)(jnp.eye(b.size, dtype=b.dtype))
+
+
+def probe(b: Float[Array, " n"]) -> Float[Array, " n"]:
+    """A fixed vector without structure, of norm one."""
+    p = jax.random.normal(jax.random.key(0), b.shape, b.dtype)
+    return p / jnp.linalg.norm(p)
+
+
+def scale(matvec: MatVec, b: Float[Array, " n"]) -> Float[Array, ""]:
+    """The size of A, |A p| for the probe: a root mean square of its singular values."""
+    return jnp.linalg.norm(matvec(probe(b)))
+
+
+def _iterate(choice, matvec, b):
+    size = jnp.max(jnp.abs(b))
+    size = jnp.where(size > 0, size, 1)  # lineax compares entry by entry with rtol·|b_i| + atol: make |b| one
+    if isinstance(choice.solver, Neumann):
+        return size * _neumann(choice, matvec, b / size)
+    tags = (lx.symmetric_tag, lx.positive_semidefinite_tag) if choice.symmetric else ()
+    operator = lx.FunctionLinearOperator(matvec, jax.eval_shape(lambda: b), tags)
+    return size * lx.linear_solve(operator, b / size, choice.solver, throw=False).value
+
+
+def _neumann(choice, matvec, b):
+    max_steps = 10_000 if choice.max_steps is None else choice.max_steps
+
+    def unfinished(state):
+        _, r, step = state
+        return (jnp.linalg.norm(r) > choice.tol * jnp.linalg.norm(b)) & (step < max_steps)
+
+    def improve(state):
+        y, r, step = state
+        y = y + r
+        return y, b - matvec(y), step + 1
+
+    return jax.lax.while_loop(unfinished, improve, (jnp.zeros_like(b), b, 0))[0]

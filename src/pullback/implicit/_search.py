@@ -1,0 +1,54 @@
+"""Where a search stopped, in one form for our own methods and for those of optimistix."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optimistix as optx
+from jaxtyping import Array, Float, Int, PyTree
+
+from pullback.core import RESULTS
+from pullback.implicit._inputs import hoist
+
+VectorMap = Callable[[Float[Array, " n"]], Float[Array, " m"]]
+OPTIMISTIX = (optx.AbstractRootFinder, optx.AbstractLeastSquaresSolver, optx.AbstractMinimiser)
+
+
+class Found(NamedTuple):
+    """The point, why the search stopped there, and after how many steps."""
+
+    v: Float[Array, " n"]
+    result: Any
+    steps: Int[Array, ""]
+
+
+def from_optimistix(solve: Callable[..., optx.Solution], fun: VectorMap, solver: Any, v: Array, steps: int) -> Found:
+    """The outcome of optimistix's `solve`, in our words. Values only: `fun` must not carry tangents."""
+    solution = solve(lambda v, _: fun(v), solver, v, max_steps=steps, throw=False)
+    result, theirs = RESULTS.stalled, optx.RESULTS
+    pairs = (
+        (theirs.successful, RESULTS.successful),
+        (theirs.nonlinear_max_steps_reached, RESULTS.max_steps_reached),
+        (theirs.nonlinear_divergence, RESULTS.breakdown),
+        (theirs.nonfinite, RESULTS.nonfinite),
+    )
+    for their, ours in pairs:
+        result = RESULTS.where(solution.result == their, ours, result)
+    return Found(solution.value, result, jnp.asarray(solution.stats["num_steps"]))
+
+
+def frozen(tree: PyTree) -> Any:
+    """The same without tangents, for searches and certificates."""
+    arrays, rest = eqx.partition(tree, eqx.is_array)
+    return eqx.combine(jax.lax.stop_gradient(arrays), rest)
+
+
+def compiled(thunk: Callable[[], Any]) -> Any:
+    """thunk(), as one program also outside `jit`, where JAX would compile operation by operation."""
+    return eqx.filter_jit(lambda program: program())(hoist(thunk))
+
+
+def max_abs(r: Float[Array, " n"]) -> Float[Array, ""]:
+    return jnp.max(jnp.abs(r))

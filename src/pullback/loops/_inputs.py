@@ -1,0 +1,86 @@
+"""Checks that the loops share: lengths of what is scanned over, and states that keep their shapes and dtypes."""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from pullback.core import InputError
+
+
+def number_of_steps(name: str, xs: PyTree, length: int | None) -> int:
+    """The common leading axis of the leaves of `xs`, or `length`."""
+    if length is not None:
+        length = non_negative(name, "length", length)
+    first = "length"
+    for path, leaf in jax.tree_util.tree_leaves_with_path(xs):
+        where = "xs" + jax.tree_util.keystr(path)
+        shape = jnp.shape(leaf)
+        if not shape:
+            raise InputError(
+                f"{name}: {where} is a single number; a leaf of xs needs a leading axis, one entry for each step. "
+                "Let the step close over what does not change."
+            )
+        if length is None:
+            length, first = shape[0], where
+        elif shape[0] != length:
+            raise InputError(f"{name}: {where} has {shape[0]} entries along its first axis, but {first} is {length}.")
+    if length is None:
+        raise InputError(f"{name} needs xs or length: without xs, pass the number of steps as length.")
+    return length
+
+
+def non_negative(name: str, what: str, value: Any) -> int:
+    """`value` as a Python integer."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InputError(
+            f"{name}: {what} must be a Python integer, known when the program is traced; got {value!r}."
+        ) from None
+    if number < 0:
+        raise InputError(f"{name}: {what} must not be negative, got {number}.")
+    return number
+
+
+def first_entry(xs: PyTree) -> PyTree:
+    """Shapes and dtypes of what one step sees of `xs`."""
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(jnp.shape(a)[1:], jnp.result_type(a)), xs)
+
+
+def step_shapes(name: str, step: Callable, *args: PyTree) -> tuple[PyTree, PyTree]:
+    """Shapes of (state, output) that `step` returns.
+
+    Raises:
+        InputError: it does not return a pair.
+    """
+    out = jax.eval_shape(step, *args)
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise InputError(f"{name}: the step must return a pair (state, output), the output may be None; got {out}.")
+    return out
+
+
+def same_state(name: str, culprit: str, found: PyTree, state: PyTree, *, what: str = "the state") -> None:
+    """Refuses a `found` that is not of the structure, shapes and dtypes of `state`.
+
+    Dtypes of Python numbers are left to JAX, which lets them follow.
+    """
+    if jax.tree.structure(found) != jax.tree.structure(state):
+        raise InputError(
+            f"{name}: {culprit} returns {what} with the structure {jax.tree.structure(found)}, but it was given "
+            f"{jax.tree.structure(state)}. Both must be the same."
+        )
+    for (path, old), new in zip(jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(found)):
+        weak = jax.typeof(old).weak_type if not isinstance(old, jax.ShapeDtypeStruct) else old.weak_type
+        if jnp.shape(old) != jnp.shape(new) or (jnp.result_type(old) != jnp.result_type(new) and not weak):
+            raise InputError(
+                f"{name}: {culprit} changes {what}{jax.tree_util.keystr(path)} from {_describe(old)} to "
+                f"{_describe(new)}; shapes and dtypes must stay what they are."
+            )
+
+
+def _describe(a) -> str:
+    return f"{jnp.result_type(a)}{list(jnp.shape(a))}"

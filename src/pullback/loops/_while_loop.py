@@ -1,0 +1,125 @@
+"""`while_loop`: a bounded while loop that can be differentiated in both modes.
+
+`jax.lax.while_loop` has no reverse mode, since the number of states that it would have to store is unknown when the
+program is compiled. With a bound N it is known: the loop becomes ⌈N/n⌉ blocks of n ≈ √N steps, where each block
+and each step is skipped once the condition is false (`lax.cond`: a skipped step costs a test, a skipped block one test
+for all of its steps). Blocks and steps are recomputed in reverse mode, so that about 2√N states are stored.
+
+Under `vmap` a condition that differs between members would turn every `lax.cond` into the evaluation of both sides.
+Whether to skip is therefore decided by all members together, those that have finished are kept as they are, and the
+loop is as long as that of the slowest member.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Literal, TypeVar, overload
+
+import jax
+import jax.numpy as jnp
+from equinox.internal import unvmap_any
+from jaxtyping import Array, Bool, PyTree
+
+from pullback.core import RESULTS, InputError, Solution
+from pullback.loops._inputs import non_negative, same_state
+
+_NAME = "while_loop"
+State = TypeVar("State", bound=PyTree)
+
+
+@overload
+def while_loop(
+    cond: Callable[[State], Bool[Array, ""]],
+    body: Callable[[State], State],
+    init: State,
+    *,
+    max_steps: int,
+    throw: Literal[True] = ...,
+) -> State: ...
+
+
+@overload
+def while_loop(
+    cond: Callable[[State], Bool[Array, ""]],
+    body: Callable[[State], State],
+    init: State,
+    *,
+    max_steps: int,
+    throw: Literal[False],
+) -> Solution[State]: ...
+
+
+def while_loop(cond, body, init, *, max_steps, throw=True):
+    """Repeats state = body(state) as long as cond(state); every mode of differentiation works.
+
+    The number of steps is not differentiated: the derivative is that of the steps that were taken.
+
+    Args:
+        cond: state -> boolean. May close over traced values.
+        body: state -> state. May close over traced values.
+        init: first state, any pytree.
+        max_steps: bound on the number of steps, a Python integer. Time is that of the steps taken, reverse mode
+            stores about 2·sqrt(max_steps) states.
+        throw: raise if `cond` still holds after `max_steps` steps; if False, return a `Solution`.
+
+    Returns:
+        The last state, or, if not `throw`, a `Solution`: its `value` is the state, `steps` the number of steps,
+        `result` says whether `cond` became false, and `residual` is 0 or, if it did not, infinite.
+
+    Raises:
+        ConvergenceError: with `throw`, if `cond` still holds after `max_steps` steps (`EquinoxRuntimeError` in
+            compiled programs).
+        InputError: `cond` does not return one boolean; `body` changes the structure, a shape or a dtype of the
+            state; `max_steps` is not a positive integer.
+
+    Examples:
+        Newton's iteration for a square root, and its derivative 1/(2√a).
+
+        >>> def root(a):
+        ...     return while_loop(lambda x: jnp.abs(x**2 - a) > 1e-12, lambda x: (x + a / x) / 2, a, max_steps=50)
+        >>> f"{jax.grad(root)(2.0):.12f}"
+        '0.353553390593'
+    """
+    bound = non_negative(_NAME, "max_steps", max_steps)
+    if bound == 0:
+        raise InputError(f"{_NAME}: max_steps must be positive.")
+    init = jax.tree.map(lambda a: jnp.asarray(a, jnp.result_type(a)), init)
+    same_state(_NAME, "the body", jax.eval_shape(body, init), init)
+    test = jax.eval_shape(cond, init)
+    if getattr(test, "shape", None) != () or test.dtype != bool:
+        raise InputError(f"{_NAME}: cond must return one boolean, got {test}.")
+    state, unfinished, steps = _run(cond, body, init, bound)
+    result = RESULTS.where(unfinished, RESULTS.max_steps_reached, RESULTS.successful)
+    solution = Solution(state, result, jnp.where(unfinished, jnp.inf, 0.0), steps)
+    return solution.unwrap(_NAME) if throw else solution
+
+
+def _run(cond, body, init, bound):
+    """(state, whether it would go on, number of steps) after at most `bound` steps."""
+    valid = jax.lax.stop_gradient(init)
+
+    def advance(carry):
+        state, active, steps = carry
+        active &= steps < bound
+        # A member of a batch that has finished waits for the others. It must not enter the body where it is (a
+        # converged iteration may divide by zero there, and 0·inf = NaN in reverse mode), so another state stands in.
+        new = body(_select(active, state, valid))
+        state, steps = _select(active, new, state), steps + active
+        return state, active & cond(state), steps
+
+    def repeat(advance, times):
+        """`times` times advance(carry), as long as a member of the batch is active."""
+        # Inside the condition: outside, skipping a block would still write zeros for all the states it might have had.
+        advance = jax.checkpoint(advance, prevent_cse=False)  # pyright: ignore[reportPrivateImportUsage]
+
+        def step(carry, _):
+            _, active, steps = carry
+            return jax.lax.cond(unvmap_any(active & (steps < bound)), advance, lambda carry: carry, carry), None
+
+        return lambda carry: jax.lax.scan(step, carry, None, times)[0]
+
+    size = math.isqrt(bound - 1) + 1
+    return repeat(repeat(advance, size), -(-bound // size))((init, cond(init), jnp.asarray(0)))
+
+
+def _select(active, new, old):
+    return jax.tree.map(lambda a, b: jnp.where(active, a, b), new, old)
