@@ -5,6 +5,7 @@ diffrax integrates with a user-defined classical Runge-Kutta tableau at constant
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 import diffrax
@@ -19,9 +20,14 @@ VARIABLES = 64
 STEP = 1e-4
 
 
-def field(x: jax.Array) -> jax.Array:
-    """A nonlinear ring: dx_i/dt = sin(x_{i-1}) - x_i."""
+def ring(x: jax.Array) -> jax.Array:
+    """Coupled neighbours: dx_i/dt = sin(x_{i-1}) - x_i. XLA makes several kernels of a step."""
     return jnp.sin(jnp.roll(x, 1)) - x
+
+
+def wells(x: jax.Array) -> jax.Array:
+    """Independent double wells: dx_i/dt = x_i - x_i^3. XLA makes one kernel of a step."""
+    return x - x**3
 
 
 class RungeKutta4(diffrax.AbstractERK):
@@ -41,7 +47,7 @@ class RungeKutta4(diffrax.AbstractERK):
         return 4
 
 
-def runge_kutta(x, _):
+def runge_kutta(field, x, _):
     """One step of the same method."""
     k1 = field(x)
     k2 = field(x + STEP / 2 * k1)
@@ -51,12 +57,12 @@ def runge_kutta(x, _):
 
 
 def leapfrog(state, _, params, sign=1):
-    """Half kick, drift, half kick; backwards with sign -1."""
+    """Half kick, drift, half kick on the ring; backwards with sign -1."""
     q, v = state
     h = sign * STEP
-    v = v + h / 2 * (field(q) - params * q)
+    v = v + h / 2 * (ring(q) - params * q)
     q = q + h * v
-    return (q, v + h / 2 * (field(q) - params * q)), None
+    return (q, v + h / 2 * (ring(q) - params * q)), None
 
 
 def leapfrog_back(state, _, params):
@@ -67,14 +73,17 @@ def leapfrog_back(state, _, params):
 def programs(n: int) -> dict[str, Callable]:
     """Losses of a vector of 64 numbers by n steps."""
 
-    def by_diffrax(x):
-        solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(lambda t, y, args: field(y)), RungeKutta4(), 0.0, n * STEP, STEP, x, max_steps=n + 1
-        )
-        return jnp.sum(solution.ys[-1] ** 2)
+    def by_diffrax(field):
+        term = diffrax.ODETerm(lambda t, y, args: field(y))
 
-    def by_scan(remat):
-        return lambda x: jnp.sum(scan(runge_kutta, x, length=n, remat=remat)[0] ** 2)
+        def loss(x):
+            solution = diffrax.diffeqsolve(term, RungeKutta4(), 0.0, n * STEP, STEP, x, max_steps=n + 1)
+            return jnp.sum(solution.ys[-1] ** 2)
+
+        return loss
+
+    def by_scan(field, remat):
+        return lambda x: jnp.sum(scan(partial(runge_kutta, field), x, length=n, remat=remat)[0] ** 2)
 
     def halves(x):
         return x[: VARIABLES // 2], x[VARIABLES // 2 :]
@@ -85,11 +94,10 @@ def programs(n: int) -> dict[str, Callable]:
     def reversible(x):
         return jnp.sum(reversible_scan(leapfrog, leapfrog_back, halves(x), None, x[:32], length=n)[0][0] ** 2)
 
+    kinds = {"plain": None, "step": "step", "two-level": TwoLevel()}
     return {
-        "RK4, diffrax": by_diffrax,
-        "RK4, plain": by_scan(None),
-        "RK4, step": by_scan("step"),
-        "RK4, two-level": by_scan(TwoLevel()),
+        **{f"{f.__name__}, diffrax": by_diffrax(f) for f in (wells, ring)},
+        **{f"{f.__name__}, {kind}": by_scan(f, remat) for f in (wells, ring) for kind, remat in kinds.items()},
         "leapfrog, plain": plain_leapfrog,
         "leapfrog, reversible": reversible,
     }
@@ -107,9 +115,12 @@ def main(n: int = 100_000) -> None:
     losses = programs(n)
     gradients = {name: jax.jit(jax.value_and_grad(loss)) for name, loss in losses.items()}
     for name, against in (
-        ("RK4, two-level", "RK4, diffrax"),
-        ("RK4, two-level", "RK4, plain"),
-        ("RK4, step", "RK4, plain"),
+        *(
+            (f"{field}, two-level", f"{field}, {other}")
+            for field in ("wells", "ring")
+            for other in ("diffrax", "plain")
+        ),
+        *((f"{field}, step", f"{field}, plain") for field in ("wells", "ring")),
         ("leapfrog, reversible", "leapfrog, plain"),
     ):
         print_row(f"{name} / {against}", *alternate(gradients[name], gradients[against], x))
