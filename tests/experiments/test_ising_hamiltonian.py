@@ -90,6 +90,7 @@ def test_a_target_that_symmetry_forbids(tmp_path):
     assert result.summary["loss"] == pytest.approx(1, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_a_degenerate_target_from_free_fermions(tmp_path):
     target = column(tmp_path / "ring.csv", ising_ring_levels(5, 0.8)[::-1])
     _, result = solve(sites=5, terms=("zz", "x"), uniform=True, input=target, starts=4)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pullback.core import InputError, MissingDerivativeError
+from pullback.core import InputError, MissingDerivativeError, checks_under_jit
 from pullback.external import FiniteDifference, HostError, jax_rule, primitive
 from pullback.trust import check_derivatives
 
@@ -48,7 +48,8 @@ HOST_RULES = {
 )
 def test_all_modes_with_host_rules(rules):
     g = primitive(f, out=OUT, finite_difference=FiniteDifference(), **HOST_RULES[rules])
-    check_derivatives(g, X, samples=1, throw=True)
+    with checks_under_jit():  # the two rules are compared as well
+        check_derivatives(g, X, samples=1, throw=True)
 
 
 @pytest.mark.parametrize("rules", ["jvp", "vjp", "jacobian"])
@@ -117,6 +118,9 @@ def test_exceptions_and_wrong_results_name_the_program():
 
 
 def test_missing_and_contradicting_rules():
+    wrong = primitive(f, out=OUT, jvp=push, vjp=lambda args, c: (-c @ jacobian(args[0]),))
+    with checks_under_jit(), pytest.raises(Exception, match="not the transpose"):
+        jax.grad(lambda x: wrong(x).sum())(X)
     with pytest.raises(MissingDerivativeError, match="finite_difference"):
         jax.jvp(primitive(f, out=OUT), (X,), (X,))
     with pytest.raises(MissingDerivativeError, match="the jvp rule of f"):

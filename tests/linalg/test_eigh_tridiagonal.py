@@ -34,7 +34,8 @@ def test_open_chain_is_exact():
     np.testing.assert_allclose(w, -2 * np.cos(np.pi * np.arange(1, 6) / (n + 1)), atol=1e-14)
 
 
-@pytest.mark.parametrize("k", [1, pytest.param(3, marks=pytest.mark.slow), pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("k", [1, 3, None])
 def test_all_modes(k):
     d, e = jnp.asarray(RNG.normal(size=8)), jnp.asarray(RNG.normal(size=7))
 

@@ -111,6 +111,7 @@ def test_values():
     np.testing.assert_allclose(evolve, scipy.linalg.expm(-0.7j * a), atol=1e-13)
 
 
+@pytest.mark.slow
 def test_parameters_that_f_closes_over():
     """Fermi occupations at a degeneracy: derivatives in the matrix, in mu and in temperature, and mixed ones."""
     a, s, _ = levels_matrix([0.0, 0.0, 1.0, 1.0], dtype=complex)

@@ -51,8 +51,9 @@ def steps_are_in_order(folder: Path) -> bool:
 
 @pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_killed_at_random_moments(tmp_path, kills):
-    options = ["--steps", "5000", "--size", "30000"]
-    expected = execute(ChaoticMap(steps=5000, size=30000), tmp_path / "exact", quiet=True)
+    steps = 1000 * kills
+    options = ["--steps", str(steps), "--size", "10000"]
+    expected = execute(ChaoticMap(steps=steps, size=10000), tmp_path / "exact", quiet=True)
     folder = tmp_path / "run"
     command, moments = [*PULLBACK, "run", str(EXPERIMENT), "--out", str(folder), *options], random.Random()
     for _ in range(kills):

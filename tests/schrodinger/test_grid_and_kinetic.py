@@ -59,6 +59,7 @@ def test_apply_is_the_matrix(scheme):
     assert isinstance(operator, Tridiagonal) == (scheme == "fd2")
 
 
+@pytest.mark.slow
 def test_non_uniform_points_converge_to_second_order():
     def error(n):
         stretched = np.sinh(np.linspace(-2.2, 2.2, n)) * 1.8  # dense in the middle

@@ -24,7 +24,7 @@ from pullback.schrodinger import (
 
 
 @pytest.mark.parametrize("scheme", ["fd2", "fd4", "sinc"])
-@pytest.mark.parametrize("state", [0, 3])
+@pytest.mark.parametrize("state", [0, pytest.param(3, marks=pytest.mark.slow)])
 def test_inversion_is_exact_for_the_discrete_operator(scheme, state):
     operator = kinetic(Grid.between(-4.0, 4.0, 81), scheme)
     energies, psi = eigenstates(DoubleWell(), operator, state + 1)
