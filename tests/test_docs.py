@@ -54,8 +54,9 @@ def test_docstring_examples(module):
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
-def test_examples_run(example):
-    runpy.run_path(str(example))
+def test_examples_run(example, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where figures go
+    runpy.run_path(str(example), run_name="__main__")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

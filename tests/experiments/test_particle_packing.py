@@ -15,10 +15,7 @@ def solve(**options):
 
 @pytest.fixture(scope="module")
 def packing():
-    return solve(discs=18, seed=SEED)
-
-
-SEED = 0
+    return solve(discs=18, seed=0)
 
 
 def test_derivative_and_certificates(packing):
@@ -81,6 +78,7 @@ def test_a_file_gives_the_same_packing(packing, tmp_path):
     np.testing.assert_allclose(again.arrays["derivative"], arrays["derivative"], atol=1e-7)
 
 
+@pytest.mark.slow
 def test_below_jamming():
     experiment, result = solve(discs=8, packing_fraction=0.4)
     assert not result.converged and "below jamming" in result.message
@@ -88,6 +86,7 @@ def test_below_jamming():
     assert len(experiment.plot(result).axes) == 3
 
 
+@pytest.mark.slow
 def test_not_at_rest():
     _, result = solve(discs=8, max_steps=3)
     assert not result.converged and "--max-steps" in result.message
