@@ -28,7 +28,7 @@ def test_without_header_and_species(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "no particles"),
+        ("", "the file is empty"),
         ("x,y,diameter\n", "at least 3 particles, found 0"),
         ("1,2,1\n3,4,1\n", "at least 3 particles, found 2"),
         ("1,2\n", "line 1 has 2 columns"),

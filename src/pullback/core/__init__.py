@@ -15,6 +15,7 @@ from pullback.core._errors import (
 from pullback.core._linear_map import linear_map
 from pullback.core._results import RESULTS
 from pullback.core._solution import Solution
+from pullback.core._tables import data_file, is_number, npz_arrays, real_numbers, table_rows, text_lines
 
 __all__ = [
     # outcomes
@@ -40,6 +41,13 @@ __all__ = [
     # checks
     "are_checked_under_jit",
     "checks_under_jit",
+    # files
+    "data_file",
+    "is_number",
+    "npz_arrays",
+    "real_numbers",
+    "table_rows",
+    "text_lines",
     # conventions
     "tags",
     "units",

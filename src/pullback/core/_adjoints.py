@@ -26,8 +26,8 @@ class Direct(Adjoint):
 class Checkpoint(Adjoint):
     """Stores a state every `every` steps and recomputes between them.
 
-    Memory O(steps/every + every) in reverse mode, at most one more forward sweep. `every=1` stores each
-    state but none of what is computed inside a step. Works for any step; forward mode stores nothing.
+    Memory O(steps/every + every) in reverse mode, at most two more forward sweeps. `every=1` stores each
+    state but none of what is computed inside a step, one more sweep. Works for any step; forward mode stores nothing.
     """
 
     every: int = eqx.field(default=1, static=True)
@@ -37,7 +37,7 @@ class Checkpoint(Adjoint):
 
 
 class TwoLevel(Adjoint):
-    """Checkpoints in two nested levels: memory O(sqrt(steps)), about one more forward sweep."""
+    """Checkpoints in two nested levels: memory O(sqrt(steps)), two more forward sweeps."""
 
 
 class Uncompute(Adjoint):

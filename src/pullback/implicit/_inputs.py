@@ -46,7 +46,7 @@ def keeps_form(name: str, f: Callable[..., Any], x: PyTree[Array], what: str = "
 
 
 def check(name: str, tol: float | None, max_steps: int | None) -> None:
-    if tol is not None and not tol > 0:
+    if tol is not None and not isinstance(tol, Tracer) and not tol > 0:
         raise InputError(f"{name}: tol must be positive, got {tol}.")
     if max_steps is not None and not max_steps > 0:
         raise InputError(f"{name}: max_steps must be positive, got {max_steps}.")

@@ -1,6 +1,5 @@
 """Reading particles from CSV files, with every way a file can be wrong told in one line."""
 
-import csv
 import dataclasses
 import re
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from pullback.core import InputError, nearest
+from pullback.core import InputError, data_file, is_number, nearest, table_rows, text_lines
 
 _NUMBERS = ("x", "y", "diameter")
 _COLUMNS = (*_NUMBERS, "species")
@@ -45,31 +44,15 @@ def read_particles(path: Path) -> ParticleData:
         InputError: the file is missing, empty, not a CSV file, lacks a column or has an unknown one, or holds what are
             no discs: fewer than three, not finite, no positive diameter, two at the same place.
     """
-    path = Path(path)
-    lines = _lines(path)
-    rows = [
-        (number, [cell.strip() for cell in row])
-        for number, line in enumerate(lines, 1)
-        if line.strip() and not line.lstrip().startswith("#")
-        for row in csv.reader([line], delimiter=_delimiter(line), skipinitialspace=True)
-    ]
+    path = data_file(path, (".csv", ".txt"))
+    lines = text_lines(path)
+    rows = table_rows(lines)
     if not rows:
         raise InputError(f"{path}: the file holds no particles")
     columns = _columns(path, rows)
     rows = rows[1:] if _is_header(rows[0][1]) else rows
     numbers, labels = _cells(path, rows, columns)
     return _checked(path, [number for number, _ in rows], numbers, labels, _box(path, lines))
-
-
-def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    if path.suffix.lower() not in (".csv", ".txt"):
-        raise InputError(f"{path}: unknown kind of file {path.suffix!r}; known are .csv, .txt")
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file") from error
 
 
 def _box(path: Path, lines: list[str]) -> float | None:
@@ -85,7 +68,7 @@ def _box(path: Path, lines: list[str]) -> float | None:
 
 
 def _is_header(cells: list[str]) -> bool:
-    return all(not _is_number(cell) for cell in cells[: len(_NUMBERS)])
+    return all(not is_number(cell) for cell in cells[: len(_NUMBERS)])
 
 
 def _columns(path: Path, rows: list[tuple[int, list[str]]]) -> list[str]:
@@ -125,7 +108,7 @@ def _cells(
     for j, name in enumerate(_NUMBERS):
         for i, (number, cells) in enumerate(rows):
             cell = cells[columns.index(name)]
-            if not _is_number(cell):
+            if not is_number(cell):
                 raise InputError(f"{path}: line {number}, column {name!r}: {cell!r} is not a number")
             numbers[i, j] = float(cell)
             if not np.isfinite(numbers[i, j]):
@@ -159,15 +142,3 @@ def _checked(
         places[x, y] = line
     names = tuple(dict.fromkeys(labels))
     return ParticleData(positions, diameters, np.array([names.index(label) for label in labels]), names, box)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _delimiter(line: str) -> str:
-    return next((mark for mark in ",;\t" if mark in line), " ")

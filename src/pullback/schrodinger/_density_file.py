@@ -1,15 +1,13 @@
 """Reading densities from CSV, NPZ and HDF5 files, with every way a file can be wrong told in one line."""
 
-import csv
 import dataclasses
 import re
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from pullback.core import InputError
+from pullback.core import InputError, data_file, is_number, npz_arrays, real_numbers, table_rows, text_lines
 
 _NAMES = re.compile(r"density(?:_(\d+))?")
 
@@ -36,14 +34,8 @@ def read_densities(path: Path) -> DensityData:
     Raises:
         InputError: the file is missing, empty, not of its kind, lacks an array, or holds values that are no density.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty")
-    readers = {".csv": _read_csv, ".txt": _read_csv, ".npz": _read_npz, ".h5": _read_h5, ".hdf5": _read_h5}
-    if path.suffix.lower() not in readers:
-        raise InputError(f"{path}: unknown kind of file {path.suffix!r}; known are {', '.join(readers)}")
+    readers = {".csv": _read_csv, ".txt": _read_csv, ".npz": npz_arrays, ".h5": _read_h5, ".hdf5": _read_h5}
+    path = data_file(path, tuple(readers))
     return _checked(path, readers[path.suffix.lower()](path))
 
 
@@ -85,16 +77,7 @@ def _require_finite(path: Path, name: str, values: np.ndarray) -> None:
 
 
 def _read_csv(path: Path) -> dict[str, np.ndarray]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file") from error
-    rows = [
-        (number, [cell.strip() for cell in row])
-        for number, line in enumerate(lines, 1)
-        if line.strip() and not line.lstrip().startswith("#")
-        for row in csv.reader([line], delimiter=_delimiter(line), skipinitialspace=True)
-    ]
+    rows = table_rows(text_lines(path))
     if not rows:
         raise InputError(f"{path}: the file holds no rows")
     names = ["x", "density"]
@@ -110,25 +93,10 @@ def _read_csv(path: Path) -> dict[str, np.ndarray]:
                 + ("" if len(names) == 2 else "; name other columns in a first line")
             )
         for j, cell in enumerate(cells):
-            try:
-                values[i, j] = float(cell)
-            except ValueError:
-                raise InputError(f"{path}: line {number}, column {names[j]!r}: {cell!r} is not a number") from None
+            if not is_number(cell):
+                raise InputError(f"{path}: line {number}, column {names[j]!r}: {cell!r} is not a number")
+            values[i, j] = float(cell)
     return dict(zip(names, values.T))
-
-
-def _delimiter(line: str) -> str:
-    return next((mark for mark in ",;\t" if mark in line), " ")
-
-
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: _numbers(path, name, file[name]) for name in file.files}
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not an NPZ file of numbers ({error})") from error
 
 
 def _read_h5(path: Path) -> dict[str, np.ndarray]:
@@ -137,15 +105,9 @@ def _read_h5(path: Path) -> dict[str, np.ndarray]:
     try:
         with h5py.File(path, "r") as file:
             return {
-                name: _numbers(path, name, np.asarray(dataset[()]))
+                name: real_numbers(path, name, np.asarray(dataset[()]))
                 for name, dataset in file.items()
                 if isinstance(dataset, h5py.Dataset) and (name == "x" or _NAMES.fullmatch(name))
             }
     except OSError as error:
         raise InputError(f"{path}: not an HDF5 file ({error})") from error
-
-
-def _numbers(path: Path, name: str, values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind not in "iuf":
-        raise InputError(f"{path}: {name} holds {values.dtype}, real numbers are needed")
-    return np.asarray(values, dtype=float)
