@@ -135,7 +135,9 @@ def test_johnsons_targets(name):
     assert np.sum((psi - wanted / np.linalg.norm(wanted)) ** 2) < 1e-9
 
 
-@pytest.mark.parametrize(("target", "states"), [("double-well", (0, 1)), ("morse", (2,))])
+@pytest.mark.parametrize(
+    ("target", "states"), [("double-well", (0, 1)), pytest.param("morse", (2,), marks=pytest.mark.slow)]
+)
 def test_excited_and_several_states(target, states, tmp_path):
     _, result = solve(target=target, states=states, grid=120, tol=1e-9)
     assert result.converged and result.summary["model_error"] < 1e-2
@@ -170,6 +172,7 @@ def test_densities_of_no_common_potential(tmp_path):
     assert "may not belong to one potential" in result.message
 
 
+@pytest.mark.slow
 def test_resampling(tmp_path):
     potential, state, ends = KNOWN["poschl-teller"]
     x = np.linspace(*ends, 400)

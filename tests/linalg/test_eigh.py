@@ -53,7 +53,7 @@ def test_jnp_eigh_is_wrong_at_the_same_point_without_any_nan():
 
 
 @pytest.mark.parametrize("dtype", [float, complex])
-@pytest.mark.parametrize("batch", [(), (2,)])
+@pytest.mark.parametrize("batch", [(), pytest.param((2,), marks=pytest.mark.slow)])
 def test_single_vectors_at_regular_points(dtype, batch):
     a, *_ = levels_matrix([-1.0, -0.3, 0.4, 1.7], dtype=dtype)
     a = jnp.broadcast_to(jnp.asarray(a), (*batch, 4, 4))
