@@ -16,6 +16,7 @@ _ROOMS = (
     "core",
     "linalg",
     "loops",
+    "krylov",
     "elementary",
     "special",
     "external",

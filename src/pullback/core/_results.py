@@ -25,3 +25,11 @@ class RESULTS(eqx.Enumeration):
         "A value became NaN or infinite. Check the input for NaN and inf, start from a point where the function is "
         "finite, or shorten the step."
     )
+    not_separated = (
+        "The last of the wanted eigenvalues equals the next one to the accuracy of the calculation, so that the "
+        "vectors are not determined and have no derivative. Ask for all members of the multiplet (k), for fewer, or "
+        "for one symmetry sector, or tighten the tolerance."
+    )
+    outside_bounds = (
+        "The spectrum reaches beyond the bounds that were given or estimated. Pass bounds=(a, b) that contain it."
+    )

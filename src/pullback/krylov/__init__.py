@@ -1,0 +1,15 @@
+"""Matrix-free eigenvalues, functions and traces of linear operators, with exact derivatives."""
+
+from pullback.krylov._eigs import eigs
+from pullback.krylov._expm_multiply import expm_multiply
+from pullback.krylov._funm_multiply import funm_multiply
+from pullback.krylov._trace import Estimate, logdet, trace
+
+__all__ = [
+    "eigs",
+    "expm_multiply",
+    "funm_multiply",
+    "trace",
+    "logdet",
+    "Estimate",
+]

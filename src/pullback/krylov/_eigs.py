@@ -1,0 +1,305 @@
+r"""`eigs`: a few eigenvalues of a general operator, by restarted Arnoldi iteration, with exact derivatives.
+
+The k wanted eigenvectors span an invariant subspace with the basis V, A V = V Λ. It is an isolated root of
+
+    A V − V Λ = 0,      V₀† V = 1,
+
+as long as Λ (kept as a k×k matrix, so that eigenvalues inside it may coincide) shares no eigenvalue with the rest of
+A. `implicit.attach` differentiates these equations in every mode and order, by GMRES; `linalg.eig` of Λ does the rest.
+Left vectors come from A† in the same way. No derivative depends on how many Krylov vectors there were.
+
+Sources: G. W. Stewart, SIAM J. Matrix Anal. Appl. 23, 601 (2001) (restarts with Ritz vectors); for eigenvectors of
+transfer matrices: H. Xie, J.-G. Liu, L. Wang, arXiv:2001.04121.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, NamedTuple, overload
+
+import jax
+import jax.numpy as jnp
+import lineax as lx
+from jax.core import Tracer
+from jaxtyping import Array, Bool, Complex, Float, Int, PyTree
+
+from pullback.core import RESULTS, Implicit, InputError, Solution
+from pullback.core._linear_map import hoist
+from pullback.implicit import attach
+from pullback.krylov._operators import Operator, flat_operator, like, shape_of
+from pullback.linalg import eig
+
+Which = Literal["LM", "LR", "SR"]
+
+_SMALL = 64  # below, the matrix is made and diagonalised
+_ORDER: dict[str, Callable[[Array], Array]] = {"LM": jnp.abs, "LR": jnp.real, "SR": lambda w: -jnp.real(w)}
+
+
+@overload
+def eigs(
+    operator: Operator,
+    k: int = ...,
+    *,
+    v0: PyTree = ...,
+    shape: PyTree = ...,
+    which: Which = ...,
+    left: bool = ...,
+    basis: int | None = ...,
+    tol: float | None = ...,
+    adjoint_tol: float | None = ...,
+    max_steps: int = ...,
+    throw: Literal[True] = ...,
+) -> tuple[PyTree, ...]: ...
+
+
+@overload
+def eigs(
+    operator: Operator,
+    k: int = ...,
+    *,
+    v0: PyTree = ...,
+    shape: PyTree = ...,
+    which: Which = ...,
+    left: bool = ...,
+    basis: int | None = ...,
+    tol: float | None = ...,
+    adjoint_tol: float | None = ...,
+    max_steps: int = ...,
+    throw: Literal[False],
+) -> Solution[tuple[PyTree, ...]]: ...
+
+
+def eigs(
+    operator,
+    k=1,
+    *,
+    v0=None,
+    shape=None,
+    which="LM",
+    left=False,
+    basis=None,
+    tol=None,
+    adjoint_tol=None,
+    max_steps=300,
+    throw=True,
+):
+    """The k dominant eigenvalues of a general operator and their eigenvectors, without a matrix.
+
+    Differentiable in what the operator closes over, in every mode and order. Eigenvalues among the k may coincide
+    (then as for `linalg.eig`), but the k-th must differ from the next one. Of a conjugate pair the value with positive
+    imaginary part comes first. The iteration starts from one vector and may not see the second of two equal
+    eigenvalues: ask for k = 2 where symmetry suggests them. A derivative of their vectors raises in any case.
+
+    Args:
+        operator: x -> A x, linear, on pytrees like v0; or a square matrix, or a lineax operator.
+        k: number of eigenvalues.
+        v0: start vector, any pytree of arrays; not differentiated.
+        shape: instead of v0, what the operator acts on: a shape, or a pytree of `jax.ShapeDtypeStruct`s. A matrix
+            needs neither.
+        which: "LM" largest modulus, "LR" largest real part, "SR" smallest real part.
+        left: return left eigenvectors as well (twice the work).
+        basis: number of stored Krylov vectors; None: max(2k + 10, 24).
+        tol: |A v − λ v| relative to the largest |λ|; None: 1e-10 in double precision.
+        adjoint_tol: tolerance of the derivative's linear equation; None: that of `tol`.
+        max_steps: number of restarts.
+        throw: raise if it has not converged; if False, return a `Solution`.
+
+    Returns:
+        (w, v), or (w, vl, v) with `left`: the eigenvalues, complex, in the order of `which`; the vectors, pytrees whose
+        leaves have a last axis of length k, of length one and vl_i† v_j = δ_ij. Or, if not `throw`, a `Solution` of
+        this, with the largest residual and the number of products with A in `steps`.
+
+    Raises:
+        ConvergenceError: the tolerance was not met, or the k-th eigenvalue equals the next one
+            (`EquinoxRuntimeError` in compiled programs).
+        InputError: k is not between 1 and n − 1; v0 is zero or not finite; the operator changes the form of v0.
+
+    Examples:
+        The transfer matrix of the Ising chain: the free energy per site is −log λ / β, its derivative the energy.
+
+        >>> def transfer(beta):
+        ...     return jnp.exp(beta * jnp.array([[1.0, -1.0], [-1.0, 1.0]]))
+        >>> energy = jax.grad(lambda beta: -jnp.log(eigs(transfer(beta))[0][0].real))(0.5)
+        >>> f"{energy:.10f} {-jnp.tanh(0.5):.10f}"
+        '-0.4621171573 -0.4621171573'
+    """
+    apply, v, unflatten = _problem(operator, v0, shape)
+    if which not in _ORDER:
+        raise InputError(f"eigs: which={which!r}; it is one of {', '.join(map(repr, _ORDER))}")
+    if not 1 <= k < v.size:
+        raise InputError(f"eigs: k={k}; it must be at least 1 and less than the dimension {v.size}")
+    complex_v = v.astype(jnp.result_type(v.dtype, jnp.complex64))
+    eps = float(jnp.finfo(v.dtype).eps)
+    tol = max(1e-10, 1e2 * eps) if tol is None else tol
+    if v.size <= _SMALL:
+        found, solution = _dense(apply, complex_v, k, which, left)
+    else:
+        size = max(2 * k + 10, 24) if basis is None else basis
+        if not k + 2 <= size <= v.size:
+            raise InputError(f"eigs: basis={size}; it must be at least k + 2 = {k + 2} and at most {v.size}")
+        options = _Options(k, which, size, tol, max_steps, max(tol, 1e2 * eps) if adjoint_tol is None else adjoint_tol)
+        found, solution = _sparse(apply, complex_v, left, options)
+    w, *vectors = found
+    value = (w, *(jax.vmap(unflatten, in_axes=1, out_axes=-1)(u) for u in vectors))
+    solution = Solution(value, solution.result, solution.residual, solution.steps)
+    return solution.unwrap("eigs") if throw else solution
+
+
+def _problem(operator, v0, shape):
+    if v0 is not None and shape is not None:
+        raise InputError("eigs: give v0 or shape, not both")
+    if v0 is None:
+        shape = shape_of("eigs", operator) if shape is None else shape
+        apply, zeros, unflatten = flat_operator("eigs", operator, like(shape))
+        return apply, jax.random.normal(jax.random.key(0), zeros.shape, zeros.dtype), unflatten
+    apply, v, unflatten = flat_operator("eigs", operator, v0)
+    v = jax.lax.stop_gradient(v)
+    if not isinstance(v, Tracer) and not (jnp.isfinite(v).all() and v.any()):
+        raise InputError("eigs: v0 is zero or not finite")
+    return apply, v, unflatten
+
+
+class _Options(NamedTuple):
+    k: int
+    which: str
+    basis: int
+    tol: float
+    max_steps: int
+    adjoint_tol: float
+
+
+def _dense(apply, v, k, which, left):
+    """By the matrix: exact, with the derivatives of `linalg.eig`."""
+    a = jax.vmap(apply, out_axes=1)(jnp.eye(v.size, dtype=v.dtype))
+    w, vl, vr = eig(a, left=True)
+    order = _sorted(which, jax.lax.stop_gradient(w))
+    cut = _cuts(jax.lax.stop_gradient(w)[order], k)
+    w, vl, vr = w[order[:k]], vl[:, order[:k]], vr[:, order[:k]]
+    residual = jnp.linalg.norm(jax.lax.stop_gradient(a @ vr - vr * w), axis=0).max()
+    result = RESULTS.where(cut, RESULTS.not_separated, RESULTS.successful)
+    return (w, vl, vr) if left else (w, vr), Solution(None, result, residual, v.size)
+
+
+def _sparse(apply, v, left, options: _Options):
+    matrix, vr, right = _invariant(apply, v, options)
+    w, y = eig(matrix)
+    order = _sorted(options.which, jax.lax.stop_gradient(w))
+    w, vr = w[order], vr @ y[:, order]
+    vr = vr / jnp.linalg.norm(vr, axis=0)
+    if not left:
+        return (w, vr), right
+
+    transpose = jax.linear_transpose(apply, v)
+    _, vl, other = _invariant(lambda u: transpose(u)[0], v, options)  # not the adjoint: the same eigenvalues
+    dual = vl.conj() @ jnp.linalg.inv(vr.conj().T @ vl.conj())
+    result = RESULTS.where(right.result == RESULTS.successful, other.result, right.result)
+    worst = jnp.maximum(right.residual, other.residual)
+    return (w, dual, vr), Solution(None, result, worst, right.steps + other.steps)
+
+
+def _invariant(apply, v, options: _Options):
+    """(Λ, V) with A V = V Λ, differentiable, and how it was found."""
+    closed, consts, _ = hoist(apply, v)
+    fixed = jax.lax.stop_gradient(consts)
+    *found, solution = _arnoldi(partial(closed, fixed), jax.lax.stop_gradient(v), options)
+    matrix, basis = (jnp.nan_to_num(a) for a in found)  # the result says so, and is raised or returned
+    dual = basis
+
+    def residual(unknown):
+        small, vectors = unknown
+        image = jax.vmap(apply, in_axes=1, out_axes=1)(vectors)
+        return dual.conj().T @ vectors - jnp.eye(options.k), image - vectors @ small
+
+    solver = lx.GMRES(options.adjoint_tol, options.adjoint_tol, restart=max(options.basis, 30), max_steps=10_000)
+    adjoint = Implicit(tol=options.adjoint_tol, linear_solver=solver)
+    small, vectors = attach(residual, (matrix, basis), adjoint=adjoint)
+    return small, vectors, solution
+
+
+class _State(NamedTuple):
+    """Rows of `basis` are orthonormal, and A basis[:m]ᵀ = basis[:m + 1]ᵀ projected; `kept` of the rows are there."""
+
+    basis: Complex[Array, "m+1 n"]
+    projected: Complex[Array, "m+1 m"]
+    kept: Int[Array, ""]
+    ritz: Complex[Array, "m k"]
+    residual: Float[Array, ""]
+    cut: Bool[Array, ""]
+    restarts: Int[Array, ""]
+    products: Int[Array, ""]
+
+
+def _arnoldi(apply, v, options: _Options):
+    """(Λ, V, Solution) by Arnoldi iteration with restarts from the wanted Ritz vectors."""
+    k, m = options.k, options.basis
+    keep = min(k + (m - k) // 2, m - 1)
+
+    def extend(j, carry):
+        basis, projected = carry
+        u = apply(basis[j])
+        known = jnp.arange(m + 1) <= j
+        h = jnp.zeros(m + 1, u.dtype)
+        for _ in range(2):  # once more: rounding leaves too much after one pass
+            part = jnp.where(known, basis.conj() @ u, 0)
+            u, h = u - part @ basis, h + part
+        norm = jnp.linalg.norm(u)
+        small = norm <= 10 * jnp.finfo(u.dtype).eps * jnp.linalg.norm(h)
+        # The space is invariant: go on in a new direction, which the projected matrix does not couple to.
+        fresh = jax.random.normal(jax.random.fold_in(jax.random.key(1), j), u.shape, u.dtype)
+        for _ in range(2):
+            fresh = fresh - jnp.where(known, basis.conj() @ fresh, 0) @ basis
+        u = jnp.where(small, fresh / jnp.linalg.norm(fresh), u / jnp.where(small, 1, norm))
+        return basis.at[j + 1].set(u), projected.at[:, j].set(h.at[j + 1].set(jnp.where(small, 0, norm)))
+
+    def improve(state: _State) -> _State:
+        basis, projected = jax.lax.fori_loop(state.kept, m, extend, (state.basis, state.projected))
+        w, y = jnp.linalg.eig(projected[:m])
+        order = _sorted(options.which, w)
+        y = y[:, order[:keep]]
+        residual = (jnp.abs(projected[m, m - 1] * y[m - 1, :k]) / _size(w)).max()
+        q, _ = jnp.linalg.qr(y)
+        restarted = jnp.zeros_like(basis).at[:keep].set(q.T @ basis[:m]).at[keep].set(basis[m])
+        small = jnp.zeros_like(projected).at[:keep, :keep].set(q.conj().T @ projected[:m] @ q)
+        small = small.at[keep, :keep].set(projected[m, m - 1] * q[m - 1])
+        cut = _cuts(w[order], k)
+        done = state.restarts + 1, state.products + m - state.kept
+        return _State(restarted, small, jnp.array(keep), small[:k, :k], residual, cut, *done)
+
+    def unfinished(state: _State):
+        return ~(state.residual <= options.tol) & (state.restarts < options.max_steps) & ~jnp.isnan(state.residual)
+
+    basis = jnp.zeros((m + 1, v.size), v.dtype).at[0].set(v / jnp.linalg.norm(v))
+    zero = jnp.array(0)
+    start = _State(
+        basis,
+        jnp.zeros((m + 1, m), v.dtype),
+        zero,
+        jnp.zeros((k, k), v.dtype),
+        jnp.full((), jnp.inf, v.real.dtype),
+        jnp.array(False),
+        zero,
+        zero,
+    )
+    end = jax.lax.while_loop(unfinished, improve, start)
+    result = RESULTS.where(end.residual <= options.tol, RESULTS.successful, RESULTS.max_steps_reached)
+    result = RESULTS.where(jnp.isnan(end.residual), RESULTS.nonfinite, result)
+    result = RESULTS.where(end.cut & (result == RESULTS.successful), RESULTS.not_separated, result)
+    return end.ritz, end.basis[:k].T, Solution(None, result, end.residual, end.products)
+
+
+def _size(w: Complex[Array, " m"]) -> Float[Array, ""]:
+    size = jnp.abs(w).max()
+    return jnp.where(size == 0, 1, size)
+
+
+def _sorted(which: str, w: Complex[Array, " m"]) -> Int[Array, " m"]:
+    """The order of `which`; of a conjugate pair the one with positive imaginary part first."""
+    # Members of a pair are equal to rounding: their order must not depend on it.
+    key = _ORDER[which](w) + 1e-7 * _size(w) * jnp.sign(jnp.where(jnp.abs(w.imag) > 1e-9 * _size(w), w.imag, 0))
+    return jnp.argsort(-key)
+
+
+def _cuts(w: Complex[Array, " m"], k: int) -> Bool[Array, ""]:
+    """Whether the k-th of these sorted values equals the next one."""
+    if k >= w.size:
+        return jnp.array(False)
+    return jnp.abs(w[k - 1] - w[k]) <= 1e-7 * _size(w)

@@ -1,0 +1,106 @@
+"""Linear operators as users have them, as functions of one flat vector."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+from jaxtyping import Array, Inexact, PyTree
+
+from pullback.core import InputError
+
+Operator = Callable[[PyTree], PyTree] | Inexact[Array, "n n"] | np.ndarray | lx.AbstractLinearOperator
+
+
+def flat_operator(
+    name: str, operator: Operator, x: PyTree
+) -> tuple[Callable[[Array], Array], Inexact[Array, " n"], Callable[[Array], PyTree]]:
+    """(apply, v, unflatten): x as one vector v, the operator on such vectors, and the way back to pytrees like x.
+
+    v is complex if the operator makes complex vectors of real ones. `apply` keeps its argument's dtype or, for a real
+    operator and a complex argument, its kind; `unflatten` takes real and complex vectors.
+
+    Raises:
+        InputError: x is empty or not inexact; the operator changes its form. `name` is the caller's.
+    """
+    function = as_function(name, operator)
+    leaves, tree = jax.tree.flatten(x)
+    if not leaves or sum(map(jnp.size, leaves)) == 0:
+        raise InputError(f"{name}: the vector is empty.")
+    for leaf in leaves:
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.number):
+            raise InputError(f"{name}: the vector has a leaf of dtype {jnp.result_type(leaf)}; it needs numbers.")
+    shapes = [jnp.shape(leaf) for leaf in leaves]
+    splits = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+    dtype = jnp.result_type(*(jnp.result_type(leaf) for leaf in leaves))
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        dtype = jnp.result_type(float)
+    out = _shapes_after(name, function, jax.tree.unflatten(tree, [jax.ShapeDtypeStruct(s, dtype) for s in shapes]), x)
+    dtype = jnp.result_type(dtype, *(leaf.dtype for leaf in jax.tree.leaves(out)))
+
+    def flatten(tree: PyTree) -> Inexact[Array, " n"]:
+        return jnp.concatenate([jnp.ravel(leaf).astype(dtype_of(leaf)) for leaf in jax.tree.leaves(tree)])
+
+    def dtype_of(leaf) -> Any:
+        return jnp.result_type(leaf, dtype) if jnp.iscomplexobj(leaf) else dtype
+
+    def unflatten(v: Array) -> PyTree:
+        parts = jnp.split(v, splits)
+        return jax.tree.unflatten(tree, [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
+
+    def apply(v: Array) -> Array:
+        if jnp.iscomplexobj(v) and not jnp.issubdtype(dtype, jnp.complexfloating):
+            return jax.lax.complex(apply(v.real), apply(v.imag))  # a real operator need not know complex numbers
+        return flatten(function(unflatten(v))).astype(v.dtype)
+
+    return apply, flatten(x).astype(dtype), unflatten
+
+
+def as_function(name: str, operator: Operator) -> Callable[[PyTree], PyTree]:
+    """The operator as a function of a vector.
+
+    Raises:
+        InputError: it is neither a function, a square matrix, nor a lineax operator.
+    """
+    if isinstance(operator, lx.AbstractLinearOperator):
+        return operator.mv
+    if callable(operator):
+        return operator
+    shape = jnp.shape(operator)
+    if len(shape) != 2 or shape[0] != shape[1]:
+        raise InputError(f"{name}: the operator is a function x -> A x, a square matrix or a lineax operator.")
+    return lambda x: jnp.asarray(operator) @ x
+
+
+def shape_of(name: str, operator: Operator) -> PyTree:
+    """What an operator acts on, where it says so itself.
+
+    Raises:
+        InputError: the operator is a function.
+    """
+    if isinstance(operator, lx.AbstractLinearOperator):
+        return operator.in_structure()
+    if callable(operator):
+        raise InputError(f"{name}: an operator that is a function needs v0 or shape.")
+    return jnp.shape(operator)[:1]
+
+
+def like(shape: PyTree) -> PyTree:
+    """Zeros of a shape, or of the shapes and dtypes of a pytree of arrays or of `jax.ShapeDtypeStruct`s."""
+    if isinstance(shape, int) or (isinstance(shape, tuple) and all(isinstance(n, int) for n in shape)):
+        return jnp.zeros(shape)
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
+
+
+def _shapes_after(name: str, function: Callable, x: PyTree, given: PyTree) -> PyTree:
+    try:
+        out = jax.eval_shape(function, x)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: the operator cannot be applied to a vector like the one given: {error}") from error
+    forms = [(jax.tree.structure(tree), [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]) for tree in (given, out)]
+    if forms[0] != forms[1]:
+        raise InputError(f"{name}: the operator makes {forms[1]} of a vector of the form {forms[0]}.")
+    return out
