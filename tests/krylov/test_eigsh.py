@@ -1,0 +1,272 @@
+"""Low levels without a matrix: against free fermions, dense matrices and published levels, with derivatives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+
+from pullback.core import ConvergenceError, InputError
+from pullback.krylov import eigsh
+from pullback.trust import check_derivatives
+
+
+def ising_ring(sites):
+    """g -> (x -> H x) for H = −Σ σz σz − g Σ σx."""
+    states = np.arange(2**sites)
+    turned = (states << 1 | states >> (sites - 1)) & (2**sites - 1)
+    diagonal = jnp.asarray(2.0 * np.bitwise_count(states ^ turned) - sites)
+
+    def hamiltonian(g):
+        def apply(x):
+            flipped = jnp.zeros_like(x)
+            for i in range(sites):
+                up, down = jnp.moveaxis(x.reshape(2**i, 2, -1), 1, 0)
+                flipped = flipped + jnp.stack([down, up], axis=1).reshape(-1)
+            return diagonal * x - g * flipped
+
+        return apply
+
+    return hamiltonian
+
+
+def free_fermions(sites, g):
+    """E0, dE0/dg, d²E0/dg², fidelity susceptibility of the ring."""
+    k = (2 * np.arange(sites) + 1) * np.pi / sites
+    e = np.sqrt(1 + g * g - 2 * g * np.cos(k))
+    return -e.sum(), -((g - np.cos(k)) / e).sum(), -(np.sin(k) ** 2 / e**3).sum(), (np.sin(k) ** 2 / e**4).sum() / 8
+
+
+def susceptibility(hamiltonian, g, **options):
+    psi, change = jax.jvp(lambda g: eigsh(hamiltonian(g), **options)[1][:, 0], (g,), (1.0,))
+    return change @ change - (psi @ change) ** 2
+
+
+@pytest.mark.parametrize(
+    "g", [pytest.param(0.5, marks=pytest.mark.slow), 1.0, pytest.param(1.5, marks=pytest.mark.slow)]
+)
+def test_ising_ring(g):
+    hamiltonian = ising_ring(10)
+
+    def energy(g):
+        return eigsh(hamiltonian(g), shape=2**10)[0][0]
+
+    slope = jax.grad(energy)
+    found = energy(g), slope(g), jax.jvp(slope, (g,), (1.0,))[1], susceptibility(hamiltonian, g, shape=2**10)
+    np.testing.assert_allclose(found, free_fermions(10, g), rtol=1e-11)
+
+
+@pytest.mark.slow
+def test_third_derivative():
+    def energy(g):
+        return eigsh(ising_ring(8)(g), shape=2**8)[0][0]
+
+    h = 1e-3
+    stencil = [free_fermions(8, 0.8 + i * h)[2] for i in (-2, -1, 1, 2)]
+    expected = np.dot([1, -8, 8, -1], stencil) / (12 * h)
+    np.testing.assert_allclose(jax.grad(jax.grad(jax.grad(energy)))(0.8), expected, rtol=1e-8)
+
+
+def dense_majumdar_ghosh(sites):
+    """The bond operators S_i·S_{i+1} and S_i·S_{i+2} of a ring, and an operator to look at."""
+    pauli = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]]) / 2
+
+    def at(o, i):
+        return np.kron(np.kron(np.eye(2**i), o), np.eye(2 ** (sites - i - 1)))
+
+    def exchange(i, j):
+        return sum(at(o, i % sites) @ at(o, j % sites) for o in pauli).real
+
+    bonds = [exchange(i, i + 1) for i in range(sites)] + [exchange(i, i + 2) for i in range(sites)]
+    return np.array(bonds), exchange(0, 3) + 0.3 * exchange(1, 3)
+
+
+def test_hessian_at_a_twofold_ground_state():
+    """Majumdar–Ghosh: masked rules give an asymmetric Hessian here without a warning. Loss tr(P O) + tr(Λ P O)."""
+    bonds, look = dense_majumdar_ghosh(8)
+    couplings = jnp.array([1.0] * 8 + [0.5] * 8)
+    direction, other = np.random.default_rng(0).normal(size=(2, 16)) / 4
+
+    def loss_of(matrix, v):
+        return jnp.trace(v.T @ look @ v) + jnp.trace(v.T @ matrix @ v @ v.T @ look @ v) / 20
+
+    def loss(j):
+        matrix = jnp.tensordot(j, bonds, 1)
+        return loss_of(matrix, eigsh(matrix, 2)[1])
+
+    def dense(j):
+        matrix = np.tensordot(j, bonds, 1)
+        return loss_of(matrix, np.linalg.eigh(matrix)[1][:, :2])
+
+    np.testing.assert_allclose(eigsh(jnp.tensordot(couplings, bonds, 1), 2)[0], [-3.0, -3.0], rtol=1e-12)
+    h = 2e-3
+    slope = [dense(couplings + i * h * direction) for i in (-2, -1, 1, 2)] @ np.array([1, -8, 8, -1]) / (12 * h)
+    np.testing.assert_allclose(jax.grad(loss)(couplings) @ direction, slope, rtol=1e-7)
+    corners = [dense(couplings + s * h * direction + t * h * other) for s in (1, -1) for t in (1, -1)]
+    mixed = np.dot(corners, [1, -1, -1, 1]) / (4 * h * h)
+    for product in (
+        jax.jvp(jax.grad(loss), (couplings,), (jnp.asarray(direction),))[1] @ other,
+        jax.grad(lambda j: jax.grad(loss)(j) @ other)(couplings) @ direction,
+    ):
+        np.testing.assert_allclose(product, mixed, rtol=2e-4)
+
+
+def test_all_modes_for_a_complex_ring_with_flux():
+    """Hopping with a phase and a potential; two levels, their joint projector."""
+    n = 120
+    potential = jnp.cos(2 * jnp.pi * 3 * jnp.arange(n) / n) + 0.1 * jnp.sin(jnp.arange(n))
+
+    def f(t):
+        def apply(x):
+            hop = jnp.exp(1j * t[0]) * jnp.roll(x, 1)
+            return -hop - jnp.exp(-1j * t[0]) * jnp.roll(x, -1) + t[1] * potential * x
+
+        w, v = eigsh(apply, 2, shape=jax.ShapeDtypeStruct((n,), complex))
+        return w[0] + 2 * w[1] + ((v @ v.conj().T)[20, 25] ** 2).imag
+
+    check_derivatives(f, jnp.array([0.3, 0.8]), samples=1, throw=True)
+
+
+def pencil(n=130):
+    rng = np.random.default_rng(0)
+    a, b, c, d = rng.normal(size=(4, n, n)) + 1j * rng.normal(size=(4, n, n))
+    return a + a.conj().T, b @ b.conj().T / n + np.eye(n), (c + c.conj().T) / 20, (d + d.conj().T) / 100
+
+
+def test_generalised_problem():
+    a, b, _, _ = pencil()
+    exact, _ = scipy.linalg.eigh(a, b)
+    for which, expected in (("SA", exact[:3]), ("LA", exact[::-1][:3])):
+        w, v = eigsh(a, 3, b=b, which=which)
+        np.testing.assert_allclose(w, expected, rtol=1e-11)
+        np.testing.assert_allclose(v.conj().T @ b @ v, np.eye(3), atol=1e-10)
+        np.testing.assert_allclose(a @ v, b @ v * w, atol=1e-8)
+
+
+@pytest.mark.slow
+def test_all_modes_of_the_generalised_problem():
+    a, b, c, d = pencil()
+
+    def f(t):
+        w, v = eigsh(
+            lambda u: a @ u + t[0] * (c @ u),
+            2,
+            shape=jax.ShapeDtypeStruct(a.shape[:1], complex),
+            b=lambda u: b @ u + t[1] * (d @ u),
+        )
+        projector = v @ v.conj().T
+        return w.sum() + 100 * (projector[0, 1] * projector[2, 3]).real
+
+    check_derivatives(f, jnp.array([0.2, 0.3]), samples=1, throw=True)
+
+
+def oscillator_grid(points, dimensions, potential):
+    """−½∇² + V in a sine basis on [−8, 8]^d: the operator, its preconditioner and the coordinates."""
+    x = np.linspace(-8, 8, points + 2)[1:-1]
+    k = np.pi * np.arange(1, points + 1) / 16
+    modes = np.sin(np.outer(np.arange(1, points + 1), np.arange(1, points + 1)) * np.pi / (points + 1))
+    modes *= np.sqrt(2 / (points + 1))
+    energies = sum(np.meshgrid(*[k**2 / 2] * dimensions, indexing="ij"))
+    coordinates = np.meshgrid(*[x] * dimensions, indexing="ij")
+
+    def in_modes(u):
+        for axis in range(dimensions):
+            u = jnp.moveaxis(jnp.tensordot(modes, u, (1, axis)), 0, axis)
+        return u
+
+    def hamiltonian(*parameters):
+        v = potential(*coordinates, *parameters)
+        return lambda u: in_modes(energies * in_modes(u)) + v * u
+
+    return hamiltonian, lambda r: in_modes(in_modes(r) / (energies + 2.0))
+
+
+def test_henon_heiles():
+    """Published levels in two dimensions, two degenerate pairs among them, and slopes against a change of λ."""
+
+    def potential(x, y, strength):
+        # The cubic potential is unbounded below far out: a cut that the low levels do not feel.
+        return jnp.minimum((x**2 + y**2) / 2 + strength * (x**2 * y - y**3 / 3), 12.0) + 50 * (x**2 + y**2 > 49)
+
+    hamiltonian, precond = oscillator_grid(40, 2, potential)
+
+    def levels(strength):
+        return eigsh(hamiltonian(strength), 6, shape=(40, 40), precond=precond)[0]
+
+    w, slopes = jax.jvp(levels, (0.111803,), (1.0,))
+    np.testing.assert_allclose(w, [0.99859478, 1.99007683, 1.99007683, 2.95624331, 2.98532654, 2.98532654], atol=2e-6)
+    h = 1e-3
+    np.testing.assert_allclose(slopes, (levels(0.111803 + h) - levels(0.111803 - h)) / (2 * h), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_triple_level_in_three_dimensions():
+    """The isotropic oscillator: levels 3/2 and 5/2 (three times), and how an anisotropy splits them: ω_x = 1 + s."""
+    hamiltonian, precond = oscillator_grid(24, 3, lambda x, y, z, s: ((1 + s) ** 2 * x**2 + y**2 + z**2) / 2)
+
+    def levels(s):
+        return eigsh(hamiltonian(s), 4, shape=(24, 24, 24), precond=precond)[0]
+
+    np.testing.assert_allclose(levels(0.0), [1.5, 2.5, 2.5, 2.5], rtol=1e-8)
+    total = jax.grad(lambda s: levels(s)[1:].sum())(0.0)  # ω_x (3/2) + 2 ω_x (1/2): 5/2
+    np.testing.assert_allclose(total, 2.5, rtol=1e-7)
+
+
+def test_levels_inside_the_spectrum():
+    hamiltonian = ising_ring(8)
+    matrix = jax.vmap(hamiltonian(1.3))(jnp.eye(2**8))
+    w, v = jnp.linalg.eigh(matrix)
+    found, slope = jax.value_and_grad(lambda g: eigsh(hamiltonian(g), shape=2**8, which=-9.4)[0][0])(1.3)
+    nearest = jnp.argmin(jnp.abs(w + 9.4))
+    np.testing.assert_allclose(found, w[nearest], rtol=1e-10)
+    field = jax.vmap(lambda u: hamiltonian(1.0)(u) - hamiltonian(0.0)(u))(jnp.eye(2**8))
+    np.testing.assert_allclose(slope, v[:, nearest] @ field @ v[:, nearest], rtol=1e-8)
+
+
+def test_many_parameters_at_once_and_single_precision():
+    hamiltonian = ising_ring(8)
+    fields = jnp.array([0.6, 1.0, 1.7])
+    slopes = jax.vmap(jax.grad(lambda g: eigsh(hamiltonian(g), shape=2**8)[0][0]))(fields)
+    np.testing.assert_allclose(slopes, [free_fermions(8, g)[1] for g in np.asarray(fields)], rtol=1e-10)
+    start = jnp.ones(2**8, jnp.float32)
+    w, v = eigsh(lambda x: hamiltonian(jnp.float32(1.5))(x).astype(jnp.float32), v0=start)
+    assert w.dtype == v.dtype == jnp.float32
+    np.testing.assert_allclose(w[0], free_fermions(8, 1.5)[0], rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_near_degeneracy_is_resolved_or_refused(seed):
+    """16 sites at g = ½: the even and the odd ground state are 2e-6 apart. Right, or refused, from any start."""
+    hamiltonian, sites = ising_ring(16), 16
+    start = jax.random.normal(jax.random.key(seed), (2**sites,))
+    try:
+        found = susceptibility(hamiltonian, 0.5, v0=start)
+    except ConvergenceError:
+        return
+    np.testing.assert_allclose(found, free_fermions(sites, 0.5)[3], rtol=1e-6)
+
+
+def test_refusals():
+    hamiltonian = ising_ring(8)(1.0)
+    with pytest.raises(InputError, match="not Hermitian"):
+        eigsh(np.triu(np.ones((150, 150))))
+    with pytest.raises(InputError, match="less than the dimension"):
+        eigsh(hamiltonian, 2**8, shape=2**8)
+    with pytest.raises(InputError, match="zero or not finite"):
+        eigsh(hamiltonian, v0=jnp.zeros(2**8))
+    with pytest.raises(InputError, match="form"):
+        eigsh(lambda x: x[:-1], shape=150)
+    with pytest.raises(InputError, match="which"):
+        eigsh(hamiltonian, shape=2**8, which="SM")
+    with pytest.raises(ConvergenceError, match="NaN"):
+        eigsh(lambda x: x * jnp.nan, shape=150)
+    with pytest.raises(ConvergenceError, match="max_steps"):
+        eigsh(lambda x: jnp.linspace(0, 1, 5000) ** 2 * x, shape=5000, max_steps=3)
+    levels = jnp.array([0.0, 0.0, *np.arange(1.0, 255.0)])
+    with pytest.raises(ConvergenceError, match="multiplet"):
+        eigsh(lambda x: levels * x, shape=256, precond=lambda r: r)
+    # One start vector cannot see the second of two equal levels, but the derivative does.
+    mixing = jnp.zeros((256, 256)).at[0, 1].set(1.0).at[1, 0].set(1.0)
+    with pytest.raises(RuntimeError, match="multiplet"):
+        jax.jvp(lambda t: eigsh(lambda x: levels * x + t * (mixing @ x), shape=256)[1], (0.0,), (1.0,))
