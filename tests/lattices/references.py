@@ -44,3 +44,35 @@ def ising_ring_levels(sites, g):
             if sum(excited) % 2 == parity:
                 levels.append(-energies.sum() / 2 + energies @ np.array(excited))
     return np.sort(levels)
+
+
+def spin_kronecker(sites, bonds, spin, couple):
+    """Σ over bonds of couple(S_i, S_j) for spins S, with S the three matrices of a site."""
+    m = spin - np.arange(round(2 * spin) + 1)
+    up = np.diag(np.sqrt(spin * (spin + 1) - m[1:] * (m[1:] + 1)), 1)
+    own = [(up + up.T) / 2, (up - up.T) / 2j, np.diag(m)]
+    one = np.eye(m.size)
+
+    def at(site):
+        return [functools.reduce(np.kron, [o if i == site else one for i in range(sites)]) for o in own]
+
+    return sum(couple(at(i), at(j)) for i, j in bonds)
+
+
+def annihilators(modes):
+    """The matrices c_0 … c_{modes−1} by Jordan–Wigner strings of Kronecker products."""
+    lower, parity = np.array([[0.0, 1.0], [0.0, 0.0]]), np.diag([1.0, -1.0])
+    return [functools.reduce(np.kron, [parity] * m + [lower] + [np.eye(2)] * (modes - 1 - m)) for m in range(modes)]
+
+
+def hubbard_matrix(sites, bonds, t, U, phase=0.0):
+    """The Hubbard model from its annihilators, all modes with spin up first."""
+    c = annihilators(2 * sites)
+    matrix = np.zeros((4**sites, 4**sites), complex)
+    for i, j in bonds:
+        for s in (0, sites):
+            hop = -t * np.exp(1j * phase) * c[i + s].T @ c[j + s]
+            matrix += hop + hop.conj().T
+    for i in range(sites):
+        matrix += U * c[i].T @ c[i] @ c[i + sites].T @ c[i + sites]
+    return matrix

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Inexact, Int
 
 from pullback.core import RESULTS
 
-_SPACE = 256  # largest Krylov space of one sweep
+_SPACES = 64, 128, 256  # sizes of the tridiagonal matrix looked at; the last is the largest space of one sweep
 _CHECK = 16  # steps between looks at the tridiagonal matrix
 _COPIES = 1e-9  # of the width of the spectrum
 
@@ -40,7 +40,7 @@ def lanczos(
 
     Goes on until the residual is at most tol · max|w|, and at most `separated` times the gap to the next level.
     """
-    space = min(_SPACE, -(-v.size // _CHECK) * _CHECK)
+    space = min(_SPACES[-1], -(-v.size // _CHECK) * _CHECK)
     real, eps = v.real.dtype, jnp.finfo(v.dtype).eps
 
     def recurrence(q, previous, beta):
@@ -66,7 +66,7 @@ def lanczos(
                 return new, q, alphas.at[k + i].set(alpha), betas.at[k + i].set(norm)
 
             q, previous, alphas, betas = jax.lax.fori_loop(0, _CHECK, one, (q, previous, alphas, betas))
-            return q, previous, alphas, betas, k + _CHECK, _ritz(alphas, betas, k + _CHECK)
+            return q, previous, alphas, betas, k + _CHECK, _leading(alphas, betas, k + _CHECK)
 
         zeros = jnp.zeros(space, real)
         nothing = jnp.zeros((), real), zeros, jnp.full((), jnp.inf, real), jnp.zeros((), real), jnp.ones((), real)
@@ -106,6 +106,21 @@ def lanczos(
     result = RESULTS.where((residual <= tol * size) & (residual <= separated * gap), RESULTS.successful, result)
     result = RESULTS.where(jnp.isnan(residual), RESULTS.nonfinite, result)
     return level, x, Found(result, residual, gap, products)
+
+
+def _leading(alphas: Array, betas: Array, k: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """`_ritz` with the smallest matrix that will do: nearly all time of small problems goes into it."""
+
+    def of_size(m: int):
+        def ritz():
+            w, s, *rest = _ritz(alphas[:m], betas[:m], k)
+            return w, jnp.zeros_like(alphas).at[:m].set(s), *rest
+
+        return ritz
+
+    sizes = sorted({min(m, alphas.size) for m in _SPACES})
+    which = sum((k > m).astype(int) for m in sizes[:-1]) if len(sizes) > 1 else 0
+    return jax.lax.switch(which, [of_size(m) for m in sizes])
 
 
 def _ritz(alphas: Array, betas: Array, k: Array) -> tuple[Array, Array, Array, Array, Array]:

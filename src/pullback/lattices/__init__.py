@@ -1,13 +1,19 @@
-"""Spins on lattices: graphs, Hamiltonians as sums of Pauli words, and Hamiltonians from spectra and states.
+"""Spins and fermions on lattices: exact diagonalisation with symmetry, and Hamiltonians from spectra and states.
 
 Pauli matrices σ, ħ = 1; energies in the unit of the couplings. Site 0 is the most significant bit of a basis state,
 bit 0 is σz = +1.
 """
 
+from pullback.lattices._averages import Thermal, correlations, expectations, thermal
 from pullback.lattices._equivalence import closest_equivalent
+from pullback.lattices._fermion_model import FermionModel
+from pullback.lattices._ground_state import GroundState, fidelity_susceptibility, ground_state
+from pullback.lattices._hamiltonian_file import read_hamiltonian
 from pullback.lattices._lattice import Lattice, chain, ring, square
 from pullback.lattices._mismatch import broadened_mismatch, ground_state_mismatch, level_mismatch
-from pullback.lattices._models import heisenberg, transverse_ising
+from pullback.lattices._models import heisenberg, hubbard, j1_j2, transverse_ising
+from pullback.lattices._sector import Sector
+from pullback.lattices._sector_model import SectorModel
 from pullback.lattices._spin_model import SpinModel
 from pullback.lattices._target_files import read_levels, read_state
 
@@ -18,9 +24,25 @@ __all__ = [
     "ring",
     "square",
     # Hamiltonians
+    "FermionModel",
     "SpinModel",
-    "transverse_ising",
     "heisenberg",
+    "hubbard",
+    "j1_j2",
+    "transverse_ising",
+    "read_hamiltonian",
+    # symmetry
+    "Sector",
+    "SectorModel",
+    # low levels
+    "GroundState",
+    "fidelity_susceptibility",
+    "ground_state",
+    # averages
+    "Thermal",
+    "correlations",
+    "expectations",
+    "thermal",
     # the inverse problem
     "level_mismatch",
     "broadened_mismatch",

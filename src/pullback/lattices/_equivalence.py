@@ -48,7 +48,9 @@ def closest_equivalent(model: SpinModel, reference: SpinModel) -> SpinModel:
         turns, cost = _best_turns(model, moved, wanted)
         if cost < best_cost:
             signs = {kind: _signs(kind, model, turns) for kind in moved}
-            best = SpinModel(model.lattice, {kind: signs[kind] * values for kind, values in moved.items()})
+            best = SpinModel(
+                model.lattice, {kind: signs[kind] * values for kind, values in moved.items()}, spin=model.spin
+            )
             best_cost = cost
     return best
 

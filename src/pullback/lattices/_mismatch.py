@@ -32,9 +32,7 @@ def level_mismatch(w: Float[ArrayLike, " m"], target: Float[ArrayLike, " m"]) ->
     return jnp.mean((jnp.asarray(w) - jnp.asarray(target)) ** 2)
 
 
-def broadened_mismatch(
-    w: Float[ArrayLike, " m"], target: Float[ArrayLike, " m"], width: ArrayLike
-) -> Float[Array, ""]:
+def broadened_mismatch(w: Float[ArrayLike, " m"], target: Float[ArrayLike, " m"], width: ArrayLike) -> Float[Array, ""]:
     """Squared distance of two spectra seen through a Gaussian of standard deviation `width`; without unit.
 
     Normalised so that a single level far from the target's single level gives 2.

@@ -1,39 +1,20 @@
-r"""Pauli words on sites of a lattice, as maps of bit patterns.
+r"""Words of spin matrices on sites of a lattice.
 
-A basis state |s> of n spins ½ is the integer s whose bits are the spins, site 0 the most significant one, bit 0
-for spin up (σz = +1); so s is the index into `numpy.kron(σ_0, numpy.kron(σ_1, …))`. A product P of Pauli matrices
-flips the bits where it has x or y, and counts the signs where it has y or z:
+The letters stand for twice the spin matrices, σ = 2S, which are the Pauli matrices for spin ½. In the basis of
+S^z = S, S − 1, …, −S:
 
-    P |s> = i^(number of y) (−1)^popcount(s & signs) |s ^ flips>.
-
-All words with the same `flips` make up one band of the matrix, so a Hamiltonian of T words takes T sign patterns of
-length 2^n and a handful of bands, never T matrices.
+    (S^+)_{m+1, m} = √(S(S+1) − m(m+1)),      S^x = (S^+ + S^-)/2,      S^y = (S^+ − S^-)/2i.
 """
 
-import dataclasses
 import re
+from functools import lru_cache, reduce
 
 import numpy as np
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Inexact
 
 from pullback.core import InputError
 from pullback.lattices._lattice import Lattice
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Strings:
-    """Products of Pauli matrices: the words of one kind, on all the sites or bonds that it acts on.
-
-    Attributes:
-        flips, signs: bit masks, see above.
-        phase: i^(number of y).
-        owner: which coupling of the kind each product belongs to.
-    """
-
-    flips: Int[np.ndarray, " strings"]
-    signs: Int[np.ndarray, " strings"]
-    phase: Complex[np.ndarray, " strings"]
-    owner: Int[np.ndarray, " strings"]
+from pullback.lattices._terms import Term, on_modes
 
 
 def places(kind: str, lattice: Lattice) -> tuple[tuple[int, ...], ...]:
@@ -51,26 +32,27 @@ def places(kind: str, lattice: Lattice) -> tuple[tuple[int, ...], ...]:
     return lattice.bonds
 
 
-def strings(kind: str, lattice: Lattice) -> Strings:
-    """The Pauli products that a kind stands for on a lattice."""
-    rows = []
-    for owner, place in enumerate(places(kind, lattice)):
-        for word in kind.split("+"):
-            bits = {letter: _bits(letter, word, place, lattice.sites) for letter in "xyz"}
-            rows.append((bits["x"] | bits["y"], bits["y"] | bits["z"], 1j ** word.count("y"), owner))
-    flips, signs, phase, owner = zip(*rows) if rows else ((), (), (), ())
-    return Strings(np.array(flips, int), np.array(signs, int), np.array(phase, complex), np.array(owner, int))
+@lru_cache(maxsize=64)
+def spin_terms(lattice: Lattice, kinds: tuple[str, ...], levels: int) -> list[Term]:
+    """The operators of all couplings of these kinds, in order."""
+    out = []
+    for kind in kinds:
+        matrix = word_matrix(kind, levels)
+        out += [(on_modes(place, matrix, levels),) for place in places(kind, lattice)]
+    return out
 
 
-def is_real(kind: str) -> bool:
-    """Whether the matrices of a kind are real."""
-    return all(word.count("y") % 2 == 0 for word in kind.split("+"))
+def word_matrix(kind: str, levels: int) -> Inexact[np.ndarray, "n n"]:
+    """The sum of words as a matrix on its one or two sites; real if it can be."""
+    letters = spin_matrices(levels)
+    total = sum(reduce(np.kron, [letters[letter] for letter in word]) for word in kind.split("+"))
+    return np.real_if_close(np.asarray(total), tol=1)
 
 
-def sign_patterns(signs: Int[np.ndarray, " strings"], sites: int) -> Float[np.ndarray, "strings states"]:
-    """(−1)^popcount(s & signs) for all s."""
-    return 1.0 - 2.0 * (np.bitwise_count(signs[:, None] & np.arange(2**sites)) % 2)
-
-
-def _bits(letter: str, word: str, place: tuple[int, ...], sites: int) -> int:
-    return sum(1 << (sites - 1 - site) for site, other in zip(place, word) if other == letter)
+@lru_cache
+def spin_matrices(levels: int) -> dict[str, Inexact[np.ndarray, "n n"]]:
+    """σ = 2S for spin S = (levels − 1) / 2, by letter."""
+    S = (levels - 1) / 2
+    m = S - np.arange(levels)
+    up = np.diag(np.sqrt(S * (S + 1) - m[1:] * (m[1:] + 1)), 1)
+    return {"x": up + up.T, "y": -1j * (up - up.T), "z": np.diag(2 * m)}

@@ -1,0 +1,171 @@
+r"""Ground states and low levels, differentiable in the model; how fast a ground state turns.
+
+Small spaces are diagonalised as dense matrices, larger ones by `krylov.eigsh`, which needs ten vectors or so.
+
+**Fidelity susceptibility.** For a family of models H(g), with Q = 1 − |ψ><ψ|,
+
+    χ_ab = Re <∂_a ψ|Q|∂_b ψ>,        |<ψ(g)|ψ(g + dg)>| = 1 − ½ Σ_ab χ_ab dg_a dg_b + …
+
+the real part of the quantum geometric tensor. Each Q|∂_a ψ> is one derivative in forward mode (one linear equation), so
+nothing is subtracted that cancels, and χ ≥ 0 by construction.
+
+Sources: P. Zanardi, N. Paunković, Phys. Rev. E 74, 031123 (2006); H. Xie, J.-G. Liu, L. Wang, Phys. Rev. B 101,
+245139 (2020), arXiv:2001.04121.
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Inexact
+
+from pullback.core import RESULTS, InputError, Solution
+from pullback.krylov import eigsh
+from pullback.lattices._model import Model
+from pullback.lattices._sector import Sector
+from pullback.lattices._sector_model import SectorModel
+from pullback.linalg import eigh
+
+_DENSE = 200  # states of a space that is diagonalised as a matrix
+
+
+class GroundState(eqx.Module):
+    """The lowest levels of a model and their states.
+
+    Attributes:
+        energy: the ground energy; for k > 1 the k lowest levels.
+        state: the ground state, normalised; for k > 1 one column for each level. In the basis of the sector, if there
+            is one.
+        operator: what was diagonalised: the model, or its part in the sector.
+    """
+
+    energy: Float[Array, "*k"]
+    state: Inexact[Array, "states *k"]
+    operator: Model | SectorModel
+
+    @property
+    def full_state(self) -> Inexact[Array, "all *k"]:
+        """The state in the basis of the whole space."""
+        if isinstance(self.operator, Model):
+            return self.state
+        if self.state.ndim == 1:
+            return self.operator.expand(self.state)
+        return jnp.stack([self.operator.expand(column) for column in self.state.T], axis=1)
+
+
+def ground_state(
+    model: Model,
+    k: int = 1,
+    sector: Sector | None = None,
+    *,
+    tol: float = 1e-11,
+    throw: bool = True,
+) -> GroundState:
+    """The ground state of a model, or its k lowest levels; in the whole space or in a symmetry sector.
+
+    Differentiable in every mode and order with respect to the model. States have any sign or phase: ask for functions
+    that do not depend on it, and for k > 1 for functions that do not depend on the basis of a degenerate level.
+
+    A level that coincides with the one above the k wanted ones, to the accuracy of the calculation, has no single
+    state: that is an error. Near g = 0.5 the Ising ring of 20 sites has two lowest levels 2·10⁻⁷ apart; in the sector
+    `spin_inversion=1` there is only one.
+
+    Args:
+        model: spins or fermions.
+        k: number of levels.
+        sector: quantum numbers.
+        tol: residual of the eigenvectors relative to the largest level, for large spaces (`krylov.eigsh`).
+        throw: raise if they have not converged or are not separated.
+
+    Raises:
+        InputError: k is larger than the number of states; the sector is not conserved, or empty.
+        ConvergenceError: the levels have not converged, or the k-th coincides with the next one
+            (`EquinoxRuntimeError` in compiled programs).
+
+    Examples:
+        >>> import jax
+        >>> from pullback.lattices import Sector, transverse_ising
+        >>> symmetric = Sector(momentum=0, parity=1, spin_inversion=1)
+        >>> def energy(g):
+        ...     return ground_state(transverse_ising(10, g), sector=symmetric).energy
+        >>> print(f"{jax.grad(energy)(1.0):.9f}")
+        -6.392453221
+    """
+    operator = model if sector is None else model.in_sector(sector)
+    if not 1 <= k <= operator.dimension:
+        raise InputError(f"ground_state: k={k}, but the space has {operator.dimension} states")
+    if operator.dimension <= _DENSE or k >= operator.dimension - 1:
+        w, v = _dense(operator, k, throw)
+    else:
+        apply = operator.operator() if isinstance(operator, Model) else operator.apply
+        shape = jax.ShapeDtypeStruct((operator.dimension,), operator.dtype)
+        found = eigsh(apply, k, shape=shape, which="SA", tol=tol, throw=False)
+        w, v = found.unwrap("ground_state") if throw else found.value
+    if k == 1:
+        return GroundState(w[0], v[:, 0], operator)
+    return GroundState(w, v, operator)
+
+
+def fidelity_susceptibility(
+    family: Callable[[Float[Array, "*p"]], Model],
+    g: Float[ArrayLike, "*p"],
+    sector: Sector | None = None,
+    *,
+    tol: float = 1e-11,
+) -> Float[Array, "*pp"]:
+    """How fast the ground state turns with the parameters of a family of models; see above for the formula.
+
+    Differentiable itself.
+
+    Args:
+        family: parameters -> model.
+        g: one parameter, or p of them.
+        sector: quantum numbers of the ground state.
+        tol: as in `ground_state`.
+
+    Returns:
+        A number, or a p × p matrix.
+
+    Raises:
+        InputError: g is neither a number nor a vector; as `ground_state`.
+        ConvergenceError: as `ground_state`.
+
+    Examples:
+        At the critical point of the Ising ring it is L (L − 1) / 32.
+
+        >>> from pullback.lattices import Sector, transverse_ising
+        >>> sector = Sector(momentum=0, parity=1, spin_inversion=1)
+        >>> chi = fidelity_susceptibility(lambda g: transverse_ising(10, g), 1.0, sector)
+        >>> print(f"{chi:.9f}")
+        2.812500000
+    """
+    g = jnp.asarray(g, jnp.result_type(g, jnp.float32 if jnp.result_type(g) == jnp.float32 else float))
+    if g.ndim > 1:
+        raise InputError(f"fidelity_susceptibility: g is a number or a vector, got the shape {g.shape}")
+
+    def state(g: Array) -> Array:
+        return ground_state(family(g), sector=sector, tol=tol).state
+
+    if g.ndim == 0:
+        psi, turned = jax.jvp(state, (g,), (jnp.ones_like(g),))
+        turned = turned[None]
+    else:
+        psi, linear = jax.linearize(state, g)
+        turned = jax.vmap(linear)(jnp.eye(g.size, dtype=g.dtype))
+    across = turned - (turned @ psi.conj())[:, None] * psi
+    metric = (across.conj() @ across.T).real
+    return metric[0, 0] if g.ndim == 0 else metric
+
+
+def _dense(operator: Model | SectorModel, k: int, throw: bool) -> tuple[Array, Array]:
+    w, v = eigh(operator.matrix())
+    levels = jax.lax.stop_gradient(w)
+    value = w[:k], v[:, :k]
+    if not throw or k == operator.dimension:
+        return value
+    # `eigh` takes closer levels for one, and leaves out what they do to each other.
+    close = jnp.sqrt(jnp.finfo(w.dtype).eps) * jnp.abs(levels).max()
+    gap = levels[k] - levels[k - 1]
+    result = RESULTS.where(gap > close, RESULTS.successful, RESULTS.not_separated)
+    return Solution(value, result, gap, 1).unwrap("ground_state")
