@@ -287,9 +287,7 @@ class _Problem(abc.ABC):
         """The Hamiltonian that the variables of the fit stand for."""
 
     @abc.abstractmethod
-    def report(
-        self, initial: SpinModel, found: SpinModel
-    ) -> tuple[SpinModel, dict[str, np.ndarray], dict[str, float]]:
+    def report(self, initial: SpinModel, found: SpinModel) -> tuple[SpinModel, dict[str, np.ndarray], dict[str, float]]:
         """The Hamiltonian to show for `found`, arrays (target, initial, found among them), and summary."""
 
     @abc.abstractmethod
@@ -328,9 +326,7 @@ class _SpectrumProblem(_Problem):
     def model(self, x: _Couplings) -> SpinModel:
         return self.ansatz.model(x, self.unit)
 
-    def report(
-        self, initial: SpinModel, found: SpinModel
-    ) -> tuple[SpinModel, dict[str, np.ndarray], dict[str, float]]:
+    def report(self, initial: SpinModel, found: SpinModel) -> tuple[SpinModel, dict[str, np.ndarray], dict[str, float]]:
         """Of all Hamiltonians with the spectrum found, the one closest to the true one, where that is known."""
         w = np.asarray(eigvalsh(found.matrix()))
         target, levels = self.centred(self.target), self.centred(w[: self.target.size])
@@ -393,9 +389,7 @@ class _StateProblem(_Problem):
     def model(self, x: _Couplings) -> SpinModel:
         return self.ansatz.model(x)
 
-    def report(
-        self, initial: SpinModel, found: SpinModel
-    ) -> tuple[SpinModel, dict[str, np.ndarray], dict[str, float]]:
+    def report(self, initial: SpinModel, found: SpinModel) -> tuple[SpinModel, dict[str, np.ndarray], dict[str, float]]:
         (initial_levels, before), (levels, after) = self.ground_state(initial), self.ground_state(found)
         return (
             found,

@@ -1,0 +1,53 @@
+"""Couplings from a ground state: known ones are found, from a file too; bad input is refused."""
+
+import numpy as np
+import pytest
+
+from pullback.core import InputError
+from pullback.experiments.hamiltonian_from_groundstate import HamiltonianFromGroundstate
+from pullback.runs import Run
+
+
+def run(**options):
+    experiment = HamiltonianFromGroundstate(**options)
+    return experiment, experiment.run(experiment.prepare(), Run.null())
+
+
+def test_couplings_are_found():
+    experiment, result = run(sites=6)
+    assert result.converged
+    assert result.summary["max_coupling_error"] < 1e-6
+    assert len(experiment.plot(result).axes) == 2
+
+
+@pytest.mark.slow
+def test_twelve_sites():
+    _, result = run()
+    assert result.converged
+    assert result.summary["max_coupling_error"] < 1e-6
+
+
+def test_state_from_a_file(tmp_path):
+    """The ground state of a dense matrix made here: a chain of 4 spins, zz and x only."""
+    rng = np.random.default_rng(3)
+    bonds, fields = -rng.uniform(0.5, 1.5, 3), -rng.uniform(0.5, 1.5, 4)
+    x, z = np.array([[0, 1], [1, 0]]), np.diag([1, -1])
+
+    def at(o, i):
+        return np.kron(np.kron(np.eye(2**i), o), np.eye(2 ** (3 - i)))
+
+    matrix = sum(b * at(z, i) @ at(z, i + 1) for i, b in enumerate(bonds))
+    matrix = matrix + sum(f * at(x, i) for i, f in enumerate(fields))
+    file = tmp_path / "state.npz"
+    np.savez(file, state=np.linalg.eigh(matrix)[1][:, 0])
+    _, result = run(input=file, sites=4, terms=("zz", "x"))
+    scale = np.sqrt(np.mean(np.concatenate([bonds, fields]) ** 2))
+    np.testing.assert_allclose(result.arrays["couplings_zz"], bonds / scale, atol=1e-7)
+    np.testing.assert_allclose(result.arrays["couplings_x"], fields / scale, atol=1e-7)
+    with pytest.raises(InputError, match="--sites 4"):
+        HamiltonianFromGroundstate(input=file, sites=5).prepare()
+
+
+def test_bad_options():
+    with pytest.raises(InputError, match="--terms"):
+        HamiltonianFromGroundstate(terms=("x", "x")).prepare()
