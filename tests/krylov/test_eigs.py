@@ -33,6 +33,7 @@ def test_against_lapack(which, key):
     np.testing.assert_allclose(vl.conj().T @ v, np.eye(4), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_all_modes():
     def f(t):
         w, v = eigs(lambda u: A @ u + t * (B @ u), shape=N, tol=1e-12)

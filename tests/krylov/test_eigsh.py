@@ -181,6 +181,7 @@ def oscillator_grid(points, dimensions, potential):
     return hamiltonian, lambda r: in_modes(in_modes(r) / (energies + 2.0))
 
 
+@pytest.mark.slow
 def test_henon_heiles():
     """Published levels in two dimensions, two degenerate pairs among them, and slopes against a change of λ."""
 
@@ -223,6 +224,7 @@ def test_levels_inside_the_spectrum():
     np.testing.assert_allclose(slope, v[:, nearest] @ field @ v[:, nearest], rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_many_parameters_at_once_and_single_precision():
     hamiltonian = ising_ring(8)
     fields = jnp.array([0.6, 1.0, 1.7])

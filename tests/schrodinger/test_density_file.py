@@ -25,7 +25,7 @@ def rows(*columns, separator=","):
 def test_csv_with_two_columns(tmp_path, header, separator):
     text = (f"x{separator}density\n" if header else "") + rows(X, RHO, separator=separator)
     data = read_densities(csv(tmp_path / "rho.csv", text))
-    np.testing.assert_array_equal(data.x, X)
+    np.testing.assert_array_equal(data.axes, [X])
     np.testing.assert_array_equal(data.densities[None], RHO)
 
 
@@ -38,7 +38,7 @@ def test_csv_as_spreadsheets_and_numpy_write_it(tmp_path):
 
 def test_columns_in_any_order_and_several_states(tmp_path):
     data = read_densities(csv(tmp_path / "rho.csv", "density_3,note,X,density_0\n" + rows(RHO, 0 * X, X, 2 * RHO)))
-    np.testing.assert_array_equal(data.x, X)
+    np.testing.assert_array_equal(data.axes, [X])
     np.testing.assert_array_equal(data.densities[3], RHO)
     np.testing.assert_array_equal(data.densities[0], 2 * RHO)
     assert sorted(data.densities) == [0, 3]

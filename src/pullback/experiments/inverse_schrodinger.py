@@ -56,6 +56,10 @@ class InverseSchrodinger(Experiment):
     --tol. It bends V by about background/ρ (relative), and at a cliff of the density by its neighbour's amplitude
     over h²: a loose --tol also limits the accuracy of V.
 
+    In two and three dimensions (NPZ or HDF5 with `x`, `y`, maybe `z`, and a `density` with one axis for each; or
+    --target henon-heiles, double-dot) the ground state is found without a matrix, by `krylov.eigsh` with the kinetic
+    energy as preconditioner: Newton's step is local there, too. --grid N means N points along each axis then.
+
     Schemes. `fd2` reproduces any positive density exactly, but as a discrete problem: against the potential of the
     continuum its error is about h² ψ⁗/24ψ. By default `fd8` is used for equidistant points where the density is
     reachable with it (smooth densities), `fd2` otherwise.
@@ -101,6 +105,8 @@ class InverseSchrodinger(Experiment):
                 f"excited or several states, and --smoothness, take matrices of {target.grid.n}²: use at most "
                 f"{_LARGEST_DENSE} points (--grid)"
             )
+        if self._needs_matrices(design) and isinstance(target.grid, sch.ProductGrid):
+            raise InputError("--smoothness is for densities on a line")
         states = ", ".join(map(str, design.states))
         notes.append(f"{target.grid.n} points, {target.grid.boundary}, {design.scheme}, states {states}")
         if not target.grid.uniform:
@@ -133,6 +139,8 @@ class InverseSchrodinger(Experiment):
     def plot(self, result: Result) -> Figure:
         """Densities, potentials and convergence."""
         arrays = result.arrays
+        if "y" in arrays:
+            return self._plot_maps(result)
         figure, (left, middle, right) = plots.new_figure(1, 3, width=12.5, height=3.6)
         labels = [f" {state}" if arrays["states"].size > 1 else "" for state in arrays["states"]]
         plots.curves(
@@ -169,6 +177,41 @@ class InverseSchrodinger(Experiment):
         )
         return figure
 
+    def _plot_maps(self, result: Result) -> Figure:
+        """The same in two dimensions; in three, in the plane z through the largest density."""
+        arrays = result.arrays
+        figure, (left, middle, error, right) = plots.new_figure(1, 4, width=15.5, height=3.6)
+        shape = tuple(arrays[name].size for name in "xyz" if name in arrays)
+        fields = {name: arrays[name][0].reshape(shape) for name in ("target_density", "density", "inversion")}
+        fields["potential"] = arrays["potential"].reshape(shape)
+        where = ""
+        if len(shape) == 3:
+            k = int(np.argmax(fields["target_density"].max(axis=(0, 1))))
+            fields = {name: field[:, :, k] for name, field in fields.items()}
+            where = f" at z = {arrays['z'][k]:.2f} bohr"
+        axes = arrays["x"], arrays["y"]
+        inside = np.isfinite(fields["inversion"])
+        unit = f"density / bohr$^{{-{len(shape)}}}$"
+        plots.field(left, *axes, fields["target_density"], label=unit, title=f"target density{where}")
+        plots.field(
+            middle,
+            *axes,
+            np.where(inside, fields["potential"], np.nan),
+            label="potential / hartree",
+            title=r"found, density $> 10^{-4}$ max",
+        )
+        off = np.where(inside, np.abs(fields["potential"] - fields["inversion"]), np.nan)
+        plots.field(error, *axes, off, label="|V - exact inversion| / hartree", title="error", log=True)
+        plots.convergence(
+            right,
+            np.arange(arrays["history"].size),
+            arrays["history"],
+            tol=self.tol,
+            ylabel=_LABELS[self.loss],
+            title="convergence",
+        )
+        return figure
+
     def _read(self, file: Path, notes: list[str]) -> sch.Target:
         """The densities of the user's file, on the grid asked for."""
         data = sch.read_densities(file)
@@ -177,7 +220,10 @@ class InverseSchrodinger(Experiment):
             raise InputError(f"--states: the columns of {file} already say which states they are")
         if not named and len(self.states) > 1:
             raise InputError(f"{file} has one density for {len(self.states)} states: name columns density_0, …")
-        grid = sch.Grid(data.x, self.boundary or "hard-wall")
+        lines = tuple(sch.Grid(axis, self.boundary or "hard-wall") for axis in data.axes)
+        grid = lines[0] if len(lines) == 1 else sch.ProductGrid(lines)
+        if self.grid is not None and len(lines) > 1:
+            raise InputError("--grid resamples densities on a line only")
         densities = jnp.asarray(np.stack([*data.densities.values()]))
         totals = [float(grid.integrate(rho)) for rho in densities]
         if any(abs(total - 1) > 1e-6 for total in totals):
@@ -313,7 +359,7 @@ def _compare(design: sch.Design, minimum: Minimum) -> tuple[dict[str, Any], dict
         away = away - _mean(away, jnp.where(inside, squares.sum(axis=0), 0))
         summary["model_error"] = jnp.max(jnp.abs(away), where=inside, initial=0)
     arrays = {
-        "x": design.kinetic.grid.x,
+        **_axes(design.kinetic.grid),
         "states": np.array(design.states),
         "potential": potential,
         "inversion": inversions,
@@ -322,6 +368,11 @@ def _compare(design: sch.Design, minimum: Minimum) -> tuple[dict[str, Any], dict
         "history": minimum.history,
     }
     return arrays, summary | {"background": design.background, "steps": minimum.steps}
+
+
+def _axes(grid: sch.Grid | sch.ProductGrid) -> dict[str, Array]:
+    lines = (grid,) if isinstance(grid, sch.Grid) else grid.axes
+    return {name: line.x for name, line in zip("xyz", lines, strict=False)}
 
 
 def _mean(values: Float[Array, " n"], weights: Float[Array, " n"]) -> Float[Array, ""]:

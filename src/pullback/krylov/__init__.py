@@ -4,11 +4,13 @@ from pullback.krylov._eigs import eigs
 from pullback.krylov._eigsh import eigsh
 from pullback.krylov._expm_multiply import expm_multiply
 from pullback.krylov._funm_multiply import funm_multiply
+from pullback.krylov._svds import svds
 from pullback.krylov._trace import Estimate, logdet, trace
 
 __all__ = [
     "eigsh",
     "eigs",
+    "svds",
     "expm_multiply",
     "funm_multiply",
     "trace",

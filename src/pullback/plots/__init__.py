@@ -1,8 +1,9 @@
 """Figures: one style, one function per kind of figure."""
 
 from pullback.plots._discs import discs
+from pullback.plots._field import field
 from pullback.plots._figure import new_figure
 from pullback.plots._levels import levels, place_values
 from pullback.plots._lines import convergence, curves
 
-__all__ = ["new_figure", "curves", "convergence", "levels", "place_values", "discs"]
+__all__ = ["new_figure", "curves", "convergence", "levels", "place_values", "discs", "field"]

@@ -1,4 +1,4 @@
-"""One particle on a line: grids, kinetic operators, eigenstates, and potentials from densities.
+"""One particle on a line, in a plane or in space: grids, kinetic operators, eigenstates, and potentials from densities.
 
 Hartree atomic units: lengths in bohr, energies in hartree, ħ = electron mass = 1. H = -1/(2m) d²/dx² + V(x).
 """
@@ -11,6 +11,7 @@ from pullback.schrodinger._grid import Boundary, Grid
 from pullback.schrodinger._inversion import amplitude, invert_density
 from pullback.schrodinger._kinetic import Dense, Kinetic, Scheme, Tridiagonal, kinetic
 from pullback.schrodinger._potentials import DoubleWell, Harmonic, Morse, PoschlTeller
+from pullback.schrodinger._product import Product, ProductGrid, product_kinetic
 from pullback.schrodinger._response import NormalEquations, normal_equations, response
 from pullback.schrodinger._targets import Target, TargetName, target
 
@@ -23,6 +24,9 @@ __all__ = [
     "Tridiagonal",
     "Dense",
     "kinetic",
+    "ProductGrid",
+    "Product",
+    "product_kinetic",
     # the forward problem
     "eigenstates",
     "density",

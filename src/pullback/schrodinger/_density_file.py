@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from pullback.core import InputError, data_file, is_number, npz_arrays, real_numbers, table_rows, text_lines
 
+_AXES = ("x", "y", "z")
 _NAMES = re.compile(r"density(?:_(\d+))?")
 
 
@@ -17,19 +18,21 @@ class DensityData:
     """Densities as they stand in a file: positive and finite, not yet normalised.
 
     Attributes:
-        x: the points, increasing.
-        densities: state number -> density at the points. The number is None for a density that was given none.
+        axes: the points along x (along y, and z), increasing.
+        densities: state number -> density at the points, in row-major order in two and three dimensions. The number is
+            None for a density that was given none.
     """
 
-    x: Float[np.ndarray, " n"]
-    densities: dict[int | None, Float[np.ndarray, " n"]]
+    axes: tuple[Float[np.ndarray, " _"], ...]
+    densities: dict[int | None, Float[np.ndarray, " points"]]
 
 
 def read_densities(path: Path) -> DensityData:
     """Reads `x` and `density`, or `density_0`, `density_2`, … (the numbers are those of the states).
 
     CSV: one column each, named in the first line; without such a line the columns are x and density. Lines that
-    start with # are comments. NPZ and HDF5: one-dimensional arrays of these names.
+    start with # are comments. NPZ and HDF5: one-dimensional arrays of these names; with `y` (and `z`) beside `x`, the
+    points along each axis, a density is an array with one axis for each.
 
     Raises:
         InputError: the file is missing, empty, not of its kind, lacks an array, or holds values that are no density.
@@ -49,17 +52,15 @@ def _checked(path: Path, columns: dict[str, np.ndarray]) -> DensityData:
         raise InputError(f"{path}: needs 'density' (or 'density_0', 'density_1', …) beside 'x', found {found}")
     if None in densities and len(densities) > 1:
         raise InputError(f"{path}: 'density' beside {found}: number it, as in 'density_0'")
-    x = columns["x"]
-    if x.ndim != 1 or x.size < 5:
-        raise InputError(f"{path}: needs at least 5 points in one row or column, got shape {x.shape}")
-    _require_finite(path, "x", x)
-    if not np.all(np.diff(x) > 0):
-        i = int(np.argmax(np.diff(x) <= 0))
-        raise InputError(f"{path}: x must increase, but {x[i]:g} is followed by {x[i + 1]:g} (point {i + 2})")
+    names = [name for name in _AXES if name in columns]
+    if names != list(_AXES[: len(names)]):
+        raise InputError(f"{path}: 'z' needs 'y' beside it")
+    axes = tuple(_axis(path, name, columns[name]) for name in names)
+    shape, have = tuple(axis.size for axis in axes), "has" if len(axes) == 1 else "have"
     for state, rho in densities.items():
         name = "density" if state is None else f"density_{state}"
-        if rho.shape != x.shape:
-            raise InputError(f"{path}: {name} has shape {rho.shape}, x has {x.shape}")
+        if rho.shape != shape:
+            raise InputError(f"{path}: {name} has shape {rho.shape}, {', '.join(names)} {have} {shape}")
         _require_finite(path, name, rho)
         if rho.min() < 0:
             raise InputError(
@@ -67,10 +68,21 @@ def _checked(path: Path, columns: dict[str, np.ndarray]) -> DensityData:
             )
         if not rho.any():
             raise InputError(f"{path}: {name} is zero everywhere")
-    return DensityData(x, densities)
+    return DensityData(axes, {state: rho.reshape(-1) for state, rho in densities.items()})
+
+
+def _axis(path: Path, name: str, x: np.ndarray) -> np.ndarray:
+    if x.ndim != 1 or x.size < 5:
+        raise InputError(f"{path}: needs at least 5 points in one row or column, got shape {x.shape} for {name}")
+    _require_finite(path, name, x)
+    if not np.all(np.diff(x) > 0):
+        i = int(np.argmax(np.diff(x) <= 0))
+        raise InputError(f"{path}: {name} must increase, but {x[i]:g} is followed by {x[i + 1]:g} (point {i + 2})")
+    return x
 
 
 def _require_finite(path: Path, name: str, values: np.ndarray) -> None:
+    values = values.reshape(-1)
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
         raise InputError(f"{path}: {name} is {values[bad[0]]} at point {int(bad[0]) + 1}; all must be finite")
@@ -107,7 +119,7 @@ def _read_h5(path: Path) -> dict[str, np.ndarray]:
             return {
                 name: real_numbers(path, name, np.asarray(dataset[()]))
                 for name, dataset in file.items()
-                if isinstance(dataset, h5py.Dataset) and (name == "x" or _NAMES.fullmatch(name))
+                if isinstance(dataset, h5py.Dataset) and (name in _AXES or _NAMES.fullmatch(name))
             }
     except OSError as error:
         raise InputError(f"{path}: not an HDF5 file ({error})") from error

@@ -15,10 +15,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from scipy.interpolate import CubicSpline
 
+from pullback.core import InputError
 from pullback.schrodinger._eigenstates import weighted_eigenstates
 from pullback.schrodinger._grid import Grid
 from pullback.schrodinger._inversion import amplitude, invert_density
 from pullback.schrodinger._kinetic import Kinetic, Scheme, Tridiagonal, kinetic
+from pullback.schrodinger._product import Product, ProductGrid, product_kinetic
 from pullback.schrodinger._targets import Target
 
 Distance = Literal["l1", "amplitude", "kl"]
@@ -118,6 +120,8 @@ def design(
         InputError: densities that do not fit the states, or a scheme that does not fit the grid.
     """
     grid = target.grid
+    if isinstance(grid, ProductGrid):
+        return _product_design(target, grid, scheme or target.scheme or "fd2", mass or target.mass, allowance / 2)
     psi = jnp.stack([amplitude(rho, grid, s) for s, rho in zip(target.states, target.densities)])
     amplitudes = jnp.sqrt(grid.weights) * psi
     mass = mass or target.mass
@@ -132,12 +136,31 @@ def design(
     return Design(operator, scheme, target.states, amplitudes, goals, background, start, target.potential)
 
 
+def _product_design(target: Target, grid: ProductGrid, scheme: Scheme, mass: float, background: float) -> Design:
+    """In two and three dimensions, for ground states; "fd2" can reach every positive density there, too."""
+    if target.states != (0,):
+        raise InputError("in two and three dimensions only the ground state can be designed: --states 0")
+    operator = product_kinetic(grid, scheme, mass=mass)
+    amplitudes = jnp.sqrt(grid.weights) * amplitude(target.densities[0], grid)[None]
+    empty = operator.empty_ground_state()
+    goals = jnp.sqrt((amplitudes**2 + background * empty**2) / (1 + background))
+    start = target.start
+    if start is None:
+        marginals = (amplitudes[0] ** 2).reshape(grid.shape)
+        parabolas = []
+        for i, axis in enumerate(grid.axes):
+            others = tuple(j for j in range(len(grid.axes)) if j != i)
+            parabolas.append(_start(axis, jnp.sqrt(marginals.sum(others))[None], (0,), mass))
+        start = sum(jnp.meshgrid(*parabolas, indexing="ij"), jnp.zeros(grid.shape)).reshape(-1)
+    return Design(operator, scheme, (0,), amplitudes, goals, background, start, target.potential)
+
+
 def is_reachable(goal: Float[Array, " n"], kinetic: Kinetic) -> bool:
     """Whether some potential has the positive amplitude `goal` as its ground state, for this discrete operator.
 
     The only candidate is -(Kt)/t, in which t has the energy 0. With tridiagonal K it always is the ground state.
     """
-    if isinstance(kinetic, Tridiagonal):
+    if isinstance(kinetic, Tridiagonal | Product):  # for a product it is too much work to find out
         return True
     hamiltonian = kinetic.matrix() - jnp.diag(kinetic.apply(goal) / goal)
     lowest = np.linalg.eigvalsh(np.asarray(hamiltonian))[0]
@@ -151,6 +174,8 @@ def resample(target: Target, n: int) -> Target:
         InputError: n is too small for a grid.
     """
     old = target.grid
+    if isinstance(old, ProductGrid):
+        raise InputError("only densities on a line are resampled")
     x = np.asarray(old.x)
     end = x[-1] + (old.spacing if old.boundary == "periodic" else 0)
     new = Grid(np.linspace(x[0], end, n, endpoint=old.boundary != "periodic"), old.boundary)

@@ -2,29 +2,33 @@
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pullback import linalg
+from pullback import krylov, linalg
 from pullback.core import InputError
 from pullback.schrodinger._grid import Grid
 from pullback.schrodinger._kinetic import Kinetic, Tridiagonal
+from pullback.schrodinger._product import Product, ProductGrid
 
-Potential = Callable[[Float[Array, " n"]], Float[Array, " n"]] | Float[Array, " n"]
+Potential = Callable[..., Float[Array, " n"]] | Float[Array, " n"]
 
 # Hartree. On a line levels are never degenerate, on a ring at most in pairs; a tolerance relative to the largest
 # eigenvalue would take the lowest levels for one multiplet as soon as the potential has a high wall.
 _DEGENERATE = 1e-10
+_LARGEST_DENSE = 400  # points in two or three dimensions
 
 
 def eigenstates(potential: Potential, kinetic: Kinetic, k: int = 1) -> tuple[Float[Array, " k"], Float[Array, "n k"]]:
     """The k lowest solutions of [K + V] ψ = E ψ.
 
-    A tridiagonal K takes O(n k) for the states and for their derivatives, any other O(n³).
+    A tridiagonal K takes O(n k) for the states and for their derivatives, any other on a line O(n³). In two and three
+    dimensions the states are found without a matrix (`krylov.eigsh`, preconditioned by the kinetic energy).
 
     Args:
-        potential: V, as a function of x or as its values at the points, in hartree.
-        kinetic: from `kinetic`.
+        potential: V, as a function of x (of x and y, of x, y and z), or as its values at the points, in hartree.
+        kinetic: from `kinetic` or `product_kinetic`.
         k: how many.
 
     Returns:
@@ -56,11 +60,12 @@ def density(states: Float[Array, "n k"], occupations: Float[Array, " k"] | None 
     return jnp.sum(squares if occupations is None else squares * occupations, axis=1)
 
 
-def values_on(potential: Potential, grid: Grid) -> Float[Array, " n"]:
+def values_on(potential: Potential, grid: Grid | ProductGrid) -> Float[Array, " n"]:
     """The values of `potential` at the points of `grid`."""
-    values = jnp.asarray(potential(grid.x) if callable(potential) else potential)
-    if values.shape != grid.x.shape:
-        raise InputError(f"the potential has shape {values.shape}, the grid {grid.x.shape}")
+    coordinates = (grid.x,) if isinstance(grid, Grid) else grid.coordinates
+    values = jnp.asarray(potential(*coordinates) if callable(potential) else potential)
+    if values.shape != (grid.n,):
+        raise InputError(f"the potential has shape {values.shape}, the grid ({grid.n},)")
     return values
 
 
@@ -72,6 +77,16 @@ def weighted_eigenstates(
         return linalg.eigh_tridiagonal(
             kinetic.diagonal + potential, kinetic.off_diagonal, k, degeneracy_tol=_DEGENERATE
         )
+    if isinstance(kinetic, Product) and kinetic.grid.n > _LARGEST_DENSE:
+        # (K + V − E)⁻¹ is about (K + c)⁻¹ where the states are, with c some kinetic energy of theirs.
+        shift = jax.lax.stop_gradient(1.0 + sum(w[1] - w[0] for w in kinetic.levels))
+        energies, phi = krylov.eigsh(
+            lambda phi: kinetic.apply(phi) + potential * phi,
+            k,
+            shape=kinetic.grid.n,
+            precond=lambda r: kinetic.inverse(r, shift),
+        )
+        return energies, phi
     energies, phi = linalg.eigh(kinetic.matrix() + jnp.diag(potential), degeneracy_tol=_DEGENERATE)
     return energies[:k], phi[:, :k]
 

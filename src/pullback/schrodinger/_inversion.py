@@ -13,9 +13,10 @@ from jaxtyping import Array, Float
 from pullback.core import InputError
 from pullback.schrodinger._grid import Grid
 from pullback.schrodinger._kinetic import Kinetic
+from pullback.schrodinger._product import ProductGrid
 
 
-def amplitude(density: Float[Array | np.ndarray, " n"], grid: Grid, state: int = 0) -> Float[Array, " n"]:
+def amplitude(density: Float[Array | np.ndarray, " n"], grid: Grid | ProductGrid, state: int = 0) -> Float[Array, " n"]:
     """The wave function ψ = ±sqrt(ρ) of the n-th state, normalised.
 
     The n nodes are put at the n deepest minima of the density between the ends; whether the point of the minimum
@@ -40,6 +41,8 @@ def amplitude(density: Float[Array | np.ndarray, " n"], grid: Grid, state: int =
     _check(rho, grid, state)
     psi = np.sqrt(rho / float(grid.integrate(jnp.asarray(rho))))
     if state:
+        if isinstance(grid, ProductGrid):
+            raise InputError("in two and three dimensions a density does not tell the nodes of an excited state")
         if grid.boundary != "hard-wall":
             raise InputError("excited states need hard walls: on a ring they come in pairs with nodes anywhere")
         for node in _deepest_minima(psi, state):
@@ -86,7 +89,7 @@ def invert_density(
     return jnp.where(inside, -kinetic.apply(phi) / jnp.where(inside, phi, 1), jnp.nan)
 
 
-def _check(rho: np.ndarray, grid: Grid, state: int) -> None:
+def _check(rho: np.ndarray, grid: Grid | ProductGrid, state: int) -> None:
     if rho.shape != (grid.n,):
         raise InputError(f"the density has shape {rho.shape}, the grid {grid.n} points")
     if not np.isfinite(rho).all():

@@ -16,7 +16,7 @@ appendix A (the "sinc" scheme here is the one for a finite interval, with walls 
 
 import abc
 from math import factorial
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -33,9 +33,9 @@ _LARGEST_DENSE = 5000
 
 
 class Kinetic(eqx.Module):
-    """A kinetic operator on a grid: `Tridiagonal` or `Dense`; made by `kinetic`."""
+    """A kinetic operator on a grid: `Tridiagonal` or `Dense`, made by `kinetic`, or `Product`, by `product_kinetic`."""
 
-    grid: eqx.AbstractVar[Grid]
+    grid: eqx.AbstractVar[Any]  # a Grid, or a ProductGrid
 
     @abc.abstractmethod
     def apply(self, phi: Float[Array, " n"]) -> Float[Array, " n"]:

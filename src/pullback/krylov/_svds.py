@@ -1,0 +1,87 @@
+r"""`svds`: the largest singular values of an operator, as the highest levels of a Hermitian one.
+
+    ( 0   A ) (u)       (u)
+    ( A†  0 ) (v)  =  σ (v)
+
+Singular values come out to full accuracy (not squared, as those of A†A), vectors with |u| = |v|, and the derivatives
+are those of `eigsh`: exact for multiplets among the k values, in every mode and order.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Inexact
+
+from pullback.core import InputError
+from pullback.krylov._eigsh import eigsh
+from pullback.krylov._operators import Operator
+
+
+def svds(
+    operator: Operator | Inexact[Array, "m n"],
+    k: int = 1,
+    *,
+    shape: int | tuple[int] | jax.ShapeDtypeStruct | None = None,
+    basis: int | None = None,
+    tol: float = 1e-11,
+    adjoint_tol: float | None = None,
+    max_steps: int = 3000,
+) -> tuple[Inexact[Array, "m k"], Float[Array, " k"], Inexact[Array, "k n"]]:
+    """The k largest singular values of a linear operator and their vectors, without its matrix.
+
+    Differentiable in what the operator closes over. A† is made by transposing the operator.
+
+    Args:
+        operator: x -> A x, linear, from vectors of length n to vectors of length m; or a matrix.
+        k: number of singular values; the k-th must be positive and larger than the next one.
+        shape: n, or a `jax.ShapeDtypeStruct` of the vectors that a function acts on; a matrix needs none.
+        basis: as for `eigsh`.
+        tol: as for `eigsh`.
+        adjoint_tol: as for `eigsh`.
+        max_steps: as for `eigsh`.
+
+    Returns:
+        (u, s, vh) as `linalg.svd`: columns of u, descending s, rows of vh.
+
+    Raises:
+        ConvergenceError: as `eigsh`; also where the k-th singular value is zero.
+        InputError: the operator does not map a vector to a vector; k is out of range.
+
+    Examples:
+        >>> a = jnp.arange(600.0).reshape(30, 20) % 7
+        >>> bool(jnp.allclose(svds(a, 3)[1], jnp.linalg.svd(a)[1][:3]))
+        True
+    """
+    if callable(operator):
+        apply = operator
+        if shape is None:
+            raise InputError("svds: an operator that is a function needs shape")
+        if not isinstance(shape, jax.ShapeDtypeStruct):
+            shape = jax.ShapeDtypeStruct(shape if isinstance(shape, tuple) else (shape,), jnp.result_type(float))
+        x = shape
+    else:
+        matrix = jnp.asarray(operator)
+        if matrix.ndim != 2:
+            raise InputError(f"svds: the operator is a function or a matrix, got the shape {matrix.shape}")
+        apply, x = lambda v: matrix @ v, jax.ShapeDtypeStruct(matrix.shape[1:], jnp.result_type(matrix, jnp.float32))
+    y = jax.eval_shape(apply, x)
+    if len(x.shape) != 1 or not hasattr(y, "shape") or len(y.shape) != 1:
+        raise InputError("svds: the operator must map a vector to a vector")
+    if not 1 <= k <= min(x.shape[0], y.shape[0]):
+        raise InputError(f"svds: k={k}; it must be between 1 and {min(x.shape[0], y.shape[0])}")
+    x, y = (jax.ShapeDtypeStruct(a.shape, jnp.result_type(x.dtype, y.dtype)) for a in (x, y))
+    transpose = jax.linear_transpose(apply, x)
+
+    def both(z: dict[str, Array]) -> dict[str, Array]:
+        return {"u": apply(z["v"]), "v": transpose(z["u"].conj())[0].conj()}
+
+    s, z = eigsh(
+        both,
+        k,
+        shape={"u": y, "v": x},
+        which="LA",
+        basis=basis,
+        tol=tol,
+        adjoint_tol=adjoint_tol,
+        max_steps=max_steps,
+    )
+    return jnp.sqrt(2.0) * z["u"], s, jnp.sqrt(2.0) * z["v"].conj().T
