@@ -8,7 +8,7 @@ import scipy.linalg
 
 from pullback.core import ConvergenceError, InputError
 from pullback.krylov import eigsh
-from pullback.trust import check_derivatives
+from pullback.trust import MODES, check_derivatives
 
 
 def ising_ring(sites):
@@ -111,7 +111,8 @@ def test_hessian_at_a_twofold_ground_state():
         np.testing.assert_allclose(product, mixed, rtol=2e-4)
 
 
-def test_all_modes_for_a_complex_ring_with_flux():
+@pytest.mark.parametrize("modes", [("jvp", "vjp"), pytest.param(MODES, marks=pytest.mark.slow)])
+def test_a_complex_ring_with_flux(modes):
     """Hopping with a phase and a potential; two levels, their joint projector."""
     n = 120
     potential = jnp.cos(2 * jnp.pi * 3 * jnp.arange(n) / n) + 0.1 * jnp.sin(jnp.arange(n))
@@ -124,7 +125,7 @@ def test_all_modes_for_a_complex_ring_with_flux():
         w, v = eigsh(apply, 2, shape=jax.ShapeDtypeStruct((n,), complex))
         return w[0] + 2 * w[1] + ((v @ v.conj().T)[20, 25] ** 2).imag
 
-    check_derivatives(f, jnp.array([0.3, 0.8]), samples=1, throw=True)
+    check_derivatives(f, jnp.array([0.3, 0.8]), modes=modes, samples=1, throw=True)
 
 
 def pencil(n=130):
