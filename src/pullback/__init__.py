@@ -24,6 +24,7 @@ _ROOMS = (
     "trust",
     "schrodinger",
     "lattices",
+    "circuits",
     "particles",
     "runs",
     "plots",

@@ -1,0 +1,396 @@
+"""Blocks: the trees that circuits are written as. Immutable pytrees whose leaves are parameters and matrices.
+
+A block acts on qubits 0, 1, … of its own; `put` moves it. They are plain classes with slots, not `equinox.Module`s,
+because circuits of a million gates are written as a million blocks.
+"""
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, ArrayLike, Inexact
+
+from pullback.circuits._gates import KINDS
+from pullback.circuits._pauli import PauliString, PauliSum
+from pullback.core import InputError
+
+_UNITARY_TOLERANCE = 1e-6
+
+
+class Block:
+    """Base of the blocks. `n` is the number of qubits that a block spans."""
+
+    __slots__ = ()
+    _leaves: ClassVar[tuple[str, ...]] = ()
+    _fixed: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls):
+        leaves, fixed = cls._leaves, cls._fixed
+
+        def flatten(block):
+            return [getattr(block, name) for name in leaves], tuple(getattr(block, name) for name in fixed)
+
+        def unflatten(values, children):
+            block = object.__new__(cls)
+            block._set(**dict(zip(leaves, children)), **dict(zip(fixed, values)))
+            return block
+
+        jax.tree_util.register_pytree_node(cls, flatten, unflatten)
+
+    def _set(self, **fields: Any) -> None:
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name, value):
+        raise AttributeError(f"{type(self).__name__} is immutable.")
+
+    def __repr__(self) -> str:
+        fields = (f"{name}={getattr(self, name)!r}" for name in (*self._fixed, *self._leaves))
+        return f"{type(self).__name__}({', '.join(fields)})"
+
+    @property
+    def n(self) -> int:
+        raise NotImplementedError
+
+
+class Shared:
+    """A parameter that occurs in several gates under one name; see `shared`."""
+
+    __slots__ = ("factor", "name", "value")
+
+    def __init__(self, name: str, value: Any, factor: float = 1.0):
+        self.name, self.value, self.factor = name, value, factor
+
+    def __mul__(self, factor: float) -> "Shared":
+        return Shared(self.name, self.value, self.factor * float(factor))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "Shared":
+        return self * -1.0
+
+
+jax.tree_util.register_pytree_node(
+    Shared, lambda s: ((s.value,), (s.name, s.factor)), lambda fixed, leaves: Shared(fixed[0], leaves[0], fixed[1])
+)
+
+
+class Gate(Block):
+    """An elementary gate by its kind, with its angles."""
+
+    __slots__ = ("angles", "kind")
+    _leaves, _fixed = ("angles",), ("kind",)
+    angles: tuple[Any, ...]
+    kind: str
+
+    def __init__(self, kind: str, angles: tuple[Any, ...] = ()):
+        object.__setattr__(self, "kind", kind)
+        object.__setattr__(self, "angles", angles)
+
+    @property
+    def n(self) -> int:
+        return KINDS[self.kind].qubits
+
+
+class MatrixGate(Block):
+    """A gate given by its matrix."""
+
+    __slots__ = ("matrix", "unitary")
+    _leaves, _fixed = ("matrix",), ("unitary",)
+    matrix: Any
+    unitary: bool
+
+    def __init__(self, matrix: Any, unitary: bool):
+        self._set(matrix=matrix, unitary=unitary)
+
+    @property
+    def n(self) -> int:
+        return int(self.matrix.shape[-1]).bit_length() - 1
+
+
+class Rotor(Block):
+    """exp(−iθ/2 P)."""
+
+    __slots__ = ("angle", "string")
+    _leaves, _fixed = ("angle",), ("string",)
+    angle: Any
+    string: PauliString
+
+    def __init__(self, string: PauliString, angle: Any):
+        self._set(string=string, angle=angle)
+
+    @property
+    def n(self) -> int:
+        return max(self.string.qubits, default=0) + 1
+
+
+class Evolution(Block):
+    """exp(−i t H)."""
+
+    __slots__ = ("hamiltonian", "time")
+    _leaves = ("hamiltonian", "time")
+    hamiltonian: PauliSum
+    time: Any
+
+    def __init__(self, hamiltonian: PauliSum, time: Any):
+        self._set(hamiltonian=hamiltonian, time=time)
+
+    @property
+    def n(self) -> int:
+        return self.hamiltonian.n
+
+
+class Placed(Block):
+    """A block on chosen qubits."""
+
+    __slots__ = ("block", "qubits")
+    _leaves, _fixed = ("block",), ("qubits",)
+    block: Block
+    qubits: tuple[int, ...]
+
+    def __init__(self, qubits: tuple[int, ...], block: Block):
+        object.__setattr__(self, "qubits", qubits)
+        object.__setattr__(self, "block", block)
+
+    @property
+    def n(self) -> int:
+        return max(self.qubits) + 1
+
+
+class Controlled(Block):
+    """A block that acts where the control qubits have the given values."""
+
+    __slots__ = ("block", "controls", "values")
+    _leaves, _fixed = ("block",), ("controls", "values")
+    block: Block
+    controls: tuple[int, ...]
+    values: tuple[int, ...]
+
+    def __init__(self, controls: tuple[int, ...], values: tuple[int, ...], block: Block):
+        self._set(controls=controls, values=values, block=block)
+
+    @property
+    def n(self) -> int:
+        return max(*self.controls, self.block.n - 1) + 1
+
+
+class Chain(Block):
+    """Blocks one after the other."""
+
+    __slots__ = ("blocks",)
+    _leaves = ("blocks",)
+    blocks: tuple[Block, ...]
+
+    def __init__(self, blocks: tuple[Block, ...]):
+        self._set(blocks=blocks)
+
+    @property
+    def n(self) -> int:
+        return max((b.n for b in self.blocks), default=1)
+
+
+class Layers(Block):
+    """A block `count` times: with the same parameters, or with row l of `parameters` in repetition l."""
+
+    __slots__ = ("block", "count", "parameters")
+    _leaves, _fixed = ("block", "parameters"), ("count",)
+    block: Block
+    parameters: Any
+    count: int
+
+    def __init__(self, block: Block, count: int, parameters: Any):
+        self._set(block=block, count=count, parameters=parameters)
+
+    @property
+    def n(self) -> int:
+        return self.block.n
+
+
+class Daggered(Block):
+    """The adjoint of a block."""
+
+    __slots__ = ("block",)
+    _leaves = ("block",)
+    block: Block
+
+    def __init__(self, block: Block):
+        self._set(block=block)
+
+    @property
+    def n(self) -> int:
+        return self.block.n
+
+
+def put(qubits: int | Sequence[int], block: Block) -> Block:
+    """The block with its qubit i on qubits[i]: `put(3, X)`, `put((0, 4), SWAP)`.
+
+    Raises:
+        InputError: as many qubits as the block has are needed, all different.
+    """
+    where = (qubits,) if isinstance(qubits, int) else tuple(map(operator.index, qubits))
+    if len(where) != block.n or len(set(where)) != len(where) or min(where) < 0:
+        raise InputError(
+            f"put({qubits}, …): the block acts on {block.n} qubits; give as many different, non-negative ones."
+        )
+    return Placed(where, block)
+
+
+def control(controls: int | Sequence[int], block: Block, *, values: int | Sequence[int] | None = None) -> Block:
+    """The block where the control qubits are 1, or have the given values: `control((0, 1), put(2, X))`.
+
+    Raises:
+        InputError: a control is among the qubits of the block or occurs twice; values are not 0 or 1.
+    """
+    where = (controls,) if isinstance(controls, int) else tuple(map(operator.index, controls))
+    bits = (1,) * len(where) if values is None else (values,) if isinstance(values, int) else tuple(values)
+    if not where or len(bits) != len(where) or not set(bits) <= {0, 1}:
+        raise InputError(f"control({controls}, …, values={values}): needs one value, 0 or 1, for each control.")
+    if len(set(where)) != len(where) or min(where) < 0 or set(where) & qubits_of(block):
+        raise InputError(f"control({controls}, …): the controls must differ, and the block must not act on them.")
+    return Controlled(where, bits, block)
+
+
+def chain(*blocks: Block | Iterable[Block]) -> Block:
+    """The blocks one after the other; the first acts first. Takes blocks and iterables of blocks."""
+    flat: list[Block] = []
+    for block in blocks:
+        if isinstance(block, Block):
+            flat.append(block)
+        else:
+            flat += block
+    return Chain(_blocks("chain", flat))
+
+
+def kron(*blocks: Block) -> Block:
+    """The blocks side by side, on consecutive qubits: `kron(X, CNOT)` has X on qubit 0 and CNOT on (1, 2)."""
+    placed, first = [], 0
+    for block in _blocks("kron", blocks):
+        placed.append(Placed(tuple(range(first, first + block.n)), block))
+        first += block.n
+    return Chain(tuple(placed))
+
+
+def repeat(count: int, block: Block) -> Block:
+    """The block `count` times, each time with the same parameters."""
+    return Layers(block, _count("repeat", count), None)
+
+
+def layers(block: Block, parameters: ArrayLike) -> Block:
+    """The block once for each row of `parameters`, whose columns are its parameters in gate order.
+
+    Named (`shared`) parameters of the block are not among the columns; they are common to all layers.
+    """
+    rows = parameters if isinstance(parameters, jax.Array) else np.asarray(parameters)
+    if rows.ndim != 2:
+        raise InputError(f"layers: parameters have shape {rows.shape}; a row for each layer is needed.")
+    return Layers(block, rows.shape[0], rows)
+
+
+def daggered(block: Block) -> Block:
+    """The adjoint of the block."""
+    return Daggered(block)
+
+
+def shared(name: str, value: ArrayLike) -> Any:
+    """A parameter for several gates: one entry of `circuit.parameters`, wherever it occurs under this name.
+
+    Multiples are allowed: with a = shared("a", 0.3), `Rx(a)` and `Rzz(2 * a)` turn by 0.3 and 0.6.
+    """
+    return Shared(name, value)
+
+
+def rotor(string: str, angle: Any) -> Block:
+    """exp(−iθ/2 P) with the Pauli string P, as `rotor("X0 Z2", 0.3)`."""
+    return Rotor(PauliString.parse(string), angle)
+
+
+def TimeEvolution(hamiltonian: PauliSum, time: Any) -> Block:
+    """exp(−i t H); t is a parameter, and the coefficients of H are differentiable too.
+
+    Commuting strings become rotors. Otherwise up to six qubits become a matrix, and more a Chebyshev series in H.
+    """
+    return Evolution(hamiltonian, time)
+
+
+def matrix_gate(matrix: Inexact[ArrayLike, "d d"], *, unitary: bool = True) -> Block:
+    """The gate of a 2^k x 2^k matrix; qubit 0 of the block is the least significant bit of the row index.
+
+    Args:
+        matrix: entries are differentiable.
+        unitary: set False for other matrices, as projectors; derivatives then need checkpoints.
+
+    Raises:
+        InputError: the matrix is not square with a power of two, or not unitary although it should be.
+    """
+    array: Array | np.ndarray = matrix if isinstance(matrix, jax.Array) else np.asarray(matrix)
+    d = array.shape[0] if array.ndim else 0
+    if array.ndim != 2 or array.shape[1] != d or d < 2 or d & (d - 1):
+        raise InputError(f"matrix_gate: shape {array.shape}; a square matrix with 2, 4, 8, … rows is needed.")
+    if unitary and not isinstance(array, Tracer):
+        values = np.asarray(array)
+        error = float(np.abs(values @ values.conj().T - np.eye(d)).max())
+        if not error < _UNITARY_TOLERANCE:
+            raise InputError(
+                f"matrix_gate: U U† differs from 1 by {error:.1e}; pass unitary=False if that is intended."
+            )
+    return MatrixGate(jnp.asarray(array), unitary)
+
+
+def qubits_of(block: Block) -> set[int]:
+    """The qubits that a block acts on."""
+    match block:
+        case Placed():
+            return {block.qubits[q] for q in qubits_of(block.block)}
+        case Controlled():
+            return set(block.controls) | qubits_of(block.block)
+        case Chain():
+            return set().union(*map(qubits_of, block.blocks))
+        case Layers() | Daggered():
+            return qubits_of(block.block)
+        case Rotor():
+            return set(block.string.qubits)
+    return set(range(block.n))
+
+
+def _blocks(name, blocks):
+    for block in blocks:
+        if not isinstance(block, Block):
+            hint = " Give it its angle." if callable(block) else ""
+            raise InputError(f"{name}: {block!r} is not a block.{hint}")
+    return tuple(blocks)
+
+
+def _count(name, count):
+    if operator.index(count) < 0:
+        raise InputError(f"{name}({count}, …): the number of repetitions must not be negative.")
+    return operator.index(count)
+
+
+def _rotation(kind: str, doc: str) -> Callable[..., Block]:
+    def gate(*angles):
+        if len(angles) != KINDS[kind].angles:
+            raise InputError(f"{kind}: takes {KINDS[kind].angles} angles, not {len(angles)}.")
+        return Gate(kind, angles)
+
+    gate.__name__ = gate.__qualname__ = kind
+    gate.__doc__ = doc
+    return gate
+
+
+I, X, Y, Z, H, S, T, SX = map(Gate, ("I", "X", "Y", "Z", "H", "S", "T", "SX"))
+SWAP, iSWAP = Gate("SWAP"), Gate("iSWAP")
+CNOT, CZ = Controlled((0,), (1,), Placed((1,), X)), Controlled((0,), (1,), Placed((1,), Z))
+Toffoli = Controlled((0, 1), (1, 1), Placed((2,), X))
+Rx = _rotation("Rx", "exp(−iθX/2).")
+Ry = _rotation("Ry", "exp(−iθY/2).")
+Rz = _rotation("Rz", "exp(−iθZ/2).")
+P = _rotation("P", "diag(1, exp(iφ)).")
+U3 = _rotation("U3", "U3(θ, φ, λ) = [[cos θ/2, −e^{iλ} sin θ/2], [e^{iφ} sin θ/2, e^{i(φ+λ)} cos θ/2]].")
+Rxx = _rotation("Rxx", "exp(−iθ X⊗X/2).")
+Ryy = _rotation("Ryy", "exp(−iθ Y⊗Y/2).")
+Rzz = _rotation("Rzz", "exp(−iθ Z⊗Z/2).")
+fSim = _rotation("fSim", "fSim(θ, φ) = exp(−iθ(X⊗X + Y⊗Y)/2) and a phase −φ on |11⟩.")

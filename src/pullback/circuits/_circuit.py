@@ -1,0 +1,114 @@
+"""`Circuit`: a program with its parameters, as one immutable pytree."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float, Inexact
+
+from pullback.circuits._blocks import Block, chain
+from pullback.circuits._program import Operation, Program, compile_blocks
+from pullback.core import InputError
+
+
+class Circuit(eqx.Module):
+    """A circuit on n qubits, which are 0 to n − 1; qubit 0 is the least significant bit of a basis state.
+
+    Its leaves are `parameters` (the angles and times, flat, in gate order, each shared one once), the entries of
+    `matrices` (by number of qubits) and `couplings` (coefficients of Hamiltonians): `jax.grad` with respect to a
+    circuit works. The rest is fixed; circuits that differ in leaves only share compiled code.
+
+    Examples:
+        >>> from pullback.circuits import CNOT, H, Rx, expect, heisenberg, put
+        >>> circuit = Circuit(2, [put(0, H), put((0, 1), CNOT), put(1, Rx(0.3))])
+        >>> circuit.n_parameters, circuit.depth
+        (1, 3)
+        >>> f"{expect(heisenberg(2), circuit):.6f}"
+        '2.000000'
+    """
+
+    parameters: Float[Array, " parameters"]
+    matrices: dict[int, Inexact[Array, "m d d"]]
+    couplings: Float[Array, " couplings"]
+    program: Program = eqx.field(static=True)
+
+    def __init__(self, n: int, blocks: Block | Iterable[Block]):
+        """Compiles blocks to a program.
+
+        Raises:
+            InputError: a gate acts on a qubit that is not there; an angle is not a real number; what is given is not
+                made of blocks.
+        """
+        if n < 1:
+            raise InputError(f"Circuit({n}, …): needs at least one qubit.")
+        top = (blocks,) if isinstance(blocks, Block) else chain(blocks).blocks  # pyright: ignore[reportAttributeAccessIssue]
+        self.program, self.parameters, self.matrices, self.couplings = compile_blocks(n, top)
+
+    @property
+    def n(self) -> int:
+        return self.program.n
+
+    @property
+    def n_parameters(self) -> int:
+        return self.program.parameters
+
+    def with_parameters(self, parameters: Float[Array, " parameters"]) -> "Circuit":
+        """The circuit with other parameters, in the order of `parameters`.
+
+        Raises:
+            InputError: there are not as many, or they are not real.
+        """
+        theta = jnp.asarray(parameters)
+        if theta.shape != (self.n_parameters,) or jnp.iscomplexobj(theta):
+            raise InputError(
+                f"with_parameters: got {theta.dtype}{list(theta.shape)}; the circuit has {self.n_parameters} real "
+                "parameters."
+            )
+        if not jnp.issubdtype(theta.dtype, jnp.floating):
+            theta = theta.astype(float)
+        return eqx.tree_at(lambda c: c.parameters, self, theta)
+
+    @property
+    def operations(self) -> Iterator[Operation]:
+        """The operations in order, without their angles."""
+        return (self.program.alphabet[k] for k in self.program.word)
+
+    @property
+    def angles(self) -> Float[Array, " angles"]:
+        """The angles of the operations, in order, `operation.angles` of them for each operation."""
+        return self.parameters[self.program.slots] * jnp.asarray(self.program.factors, self.parameters.dtype)
+
+    @property
+    def depth(self) -> int:
+        """The number of layers if each operation is done as soon as its qubits are free."""
+        busy = [0] * self.n
+        places = [(*o.qubits, *o.controls) for o in self.program.alphabet]
+        for k in self.program.word.tolist():
+            end = 1 + max((busy[q] for q in places[k]), default=0)
+            for q in places[k]:
+                busy[q] = end
+        return max(busy)
+
+    @property
+    def is_unitary(self) -> bool:
+        return all(o.unitary for o in self.program.alphabet)
+
+    def matrix(self) -> Complex[Array, "N N"]:
+        """The matrix of the circuit, of 4^n entries."""
+        from pullback.circuits._states import state  # the engine stands above
+
+        return state(self, jnp.eye(1 << self.n, dtype=jnp.result_type(self.parameters, jnp.complex64))).T
+
+    def __repr__(self) -> str:
+        return f"Circuit({self.n} qubits, {len(self.program.word)} gates, {self.n_parameters} parameters)"
+
+
+def gate_count(circuit: Circuit) -> dict[str, int]:
+    """How many operations of each name the circuit has."""
+    numbers, counts = np.unique(circuit.program.word, return_counts=True)
+    total: Counter[str] = Counter()
+    for k, count in zip(numbers, counts):
+        total[circuit.program.alphabet[k].name] += int(count)
+    return dict(total)

@@ -1,0 +1,94 @@
+"""Kernels whose step is data: one program for circuits without repetition, of any length.
+
+Masks and qubits are numbers that the scan is given with the matrices, so that tables are made on the fly. A segment
+that contains matrices on k qubits carries them, padded, beside the 2x2 matrices, and a switch takes the right one.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from pullback.circuits._kernels import Generated, Tables, apply_pair, dagger, pair_pull
+
+
+def matrix_key(k: int) -> str:
+    """The key of data that are matrices on k qubits."""
+    return f"matrix {k}"
+
+
+class Dynamic(Generated):
+    """One step: a pair operation, or a matrix on some number of qubits.
+
+    The data `u` of a step: "pair" (2, 2, 2); `matrix_key(k)` (2, d, d) for each size k; "masks" (5,), the fields of
+    `Masks`; "qubits" (largest k,); "which": 0 for a pair, else 1 + the position of k among `sizes`.
+    """
+
+    def __init__(self, n: int, sizes: tuple[int, ...]):
+        self.n, self.sizes = n, sizes
+        self.keys = ("pair", *map(matrix_key, sizes))
+
+    def apply(self, V, u):
+        if not self.sizes:
+            return apply_pair(V, u["pair"], self._tables(u))
+        branches = [lambda V, u: apply_pair(V, u["pair"], self._tables(u))]
+        branches += [lambda V, u, k=k: self._dense(V, u[matrix_key(k)], u, k, 1.0) for k in self.sizes]
+        return jax.lax.switch(u["which"], branches, V, u)
+
+    def inverse(self, V, u):
+        return self.apply(V, {**u, **{key: dagger(u[key]) for key in self.keys}})
+
+    def generate(self, V, K):
+        if not self.sizes:
+            return apply_pair(V, K["pair"], self._tables(K), elsewhere=0.0)
+        branches = [lambda V, K: apply_pair(V, K["pair"], self._tables(K), elsewhere=0.0)]
+        branches += [lambda V, K, k=k: self._dense(V, K[matrix_key(k)], K, k, 0.0) for k in self.sizes]
+        return jax.lax.switch(K["which"], branches, V, K)
+
+    def pull(self, V, W, u):
+        zeros = {key: jnp.zeros_like(u[key]) for key in self.keys}
+
+        def pair(V, W, u):
+            V, W, K = pair_pull(V, W, u["pair"], self._tables(u))
+            return V, W, {**zeros, "pair": K}
+
+        def dense(k):
+            def pull(V, W, u):
+                X = self._dense(jnp.concatenate([V, W], 1), dagger(u[matrix_key(k)]), u, k, 1.0)
+                V, W = jnp.split(X, 2, 1)
+                row, partners, active = self._places(u, k)
+                rows = ((jnp.arange(1 << k)[:, None] == row) & active).astype(V.dtype)
+                Q = jnp.einsum("an,csn,dsnb->cdab", rows, W, V[..., partners])
+                return V, W, {**zeros, matrix_key(k): jnp.stack([Q[0, 0] + Q[1, 1], Q[1, 0] - Q[0, 1]])}
+
+            return pull
+
+        if not self.sizes:
+            return pair(V, W, u)
+        return jax.lax.switch(u["which"], [pair, *map(dense, self.sizes)], V, W, u)
+
+    def _tables(self, u):
+        m, x, s, controls, values = u["masks"]
+        i = jnp.arange(1 << self.n, dtype=jnp.int32)
+        b = (jax.lax.population_count(i & m) & 1).astype(bool)
+        sign = 1 - 2 * (jax.lax.population_count(i & s) & 1)
+        return Tables(b, (i & controls) == values, sign.astype(u["pair"].dtype), i ^ x)
+
+    def _places(self, u, k):
+        """For each amplitude its row of the matrix, the amplitudes of all columns (N, d), and whether it changes."""
+        i = jnp.arange(1 << self.n, dtype=jnp.int32)
+        a = jnp.arange(1 << k, dtype=jnp.int32)
+        row, offsets, mask = jnp.zeros_like(i), jnp.zeros_like(a), jnp.int32(0)
+        for j in range(k):
+            q = u["qubits"][j]
+            row = row | (((i >> q) & 1) << j)
+            offsets = offsets | (((a >> j) & 1) << q)
+            mask = mask | (1 << q)
+        _, _, _, controls, values = u["masks"]
+        return row, (i & ~mask)[:, None] | offsets, (i & controls) == values
+
+    def _dense(self, V, matrix, u, k, elsewhere):
+        row, partners, active = self._places(u, k)
+        X = V[..., partners]
+        rows = matrix[:, row]  # (2, N, d)
+        re = jnp.einsum("nb,csnb->csn", rows[0], X)
+        im = jnp.einsum("nb,csnb->csn", rows[1], X)
+        return jnp.where(active, jnp.stack([re[0] - im[1], re[1] + im[0]]), elsewhere * V).astype(V.dtype)

@@ -1,0 +1,40 @@
+"""exp(−i t H) on the state without a matrix, for Hamiltonians whose strings do not commute."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pullback.circuits._kernels import Layout, Move, permute
+from pullback.circuits._pauli import PauliString, PauliSum
+from pullback.krylov import expm_multiply
+
+
+class Evolution:
+    """The data `u` of a step are (1, 1 + terms): the time and the coefficients. K stands for their tangents."""
+
+    def __init__(self, n: int, strings: tuple[PauliString, ...], layout: Layout):
+        self.n, self.strings = n, strings
+        self.move = Move(layout, np.arange(1 << n))
+        self.layout = self.move.layout
+
+    def apply(self, V, u):
+        return self._evolve(permute(V, self.move.there), u)
+
+    def inverse(self, V, u):
+        return permute(self._evolve(V, u.at[0, 0].multiply(-1)), self.move.back)
+
+    def tangent(self, V, dV, u, K):
+        return jax.jvp(self.apply, (V, u), (dV, K))
+
+    def untangent(self, V, dV, u, K):
+        return jax.jvp(self.inverse, (V, u), (dV, K))
+
+    def pull(self, V, W, u):
+        V = self.inverse(V, u)
+        _, pull = jax.vjp(self.apply, V, u)
+        return V, *pull(W)
+
+    def _evolve(self, V, u):
+        H = PauliSum.of(self.n, self.strings, u[0, 1:])
+        psi = expm_multiply(H, V[0] + 1j * V[1], -1j * u[0, 0], hermitian=True)
+        return jnp.stack([psi.real, psi.imag]).astype(V.dtype)

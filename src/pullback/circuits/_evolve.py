@@ -1,0 +1,190 @@
+"""The derivative of a circuit: the state is uncomputed beside its cotangent, and no state is stored.
+
+A segment is a chain of unitary steps ψ_{l+1} = U_l ψ_l. With K_l = U_l† dU_l its tangent and its adjoint program are
+
+    (ψ, dψ) → (U ψ, U (dψ + K ψ)),            (ψ, λ) → (U† ψ, U† λ), and the cotangent of K_l from both,
+
+which are reversible scans of their own. So evolution is a `custom_jvp` whose tangent is a `linear_map` of the one with
+the other as its transpose: every mode and order of derivative runs in the memory of a few states. The cotangent of U_l
+is U_l times that of K_l; products for all l are taken outside the scans.
+
+Source: X.-Z. Luo, J.-G. Liu, P. Zhang, L. Wang, Quantum 4, 341 (2020), arXiv:1912.10877.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pullback.circuits._kernels import dagger, multiply, permute
+from pullback.circuits._recipes import Leaves
+from pullback.circuits._schedule import Segment, schedule
+from pullback.core import Adjoint, Checkpoint, Direct, InputError, TwoLevel, Uncompute, linear_map
+from pullback.loops import reversible_scan, scan
+
+
+def evolve(circuit, V, adjoint: Adjoint):
+    """V (2, S, N) after the circuit.
+
+    Raises:
+        InputError: the adjoint is none for circuits, or uncomputes a circuit that is not unitary.
+    """
+    if not isinstance(adjoint, (Uncompute, Checkpoint, TwoLevel, Direct)):
+        raise InputError(f"circuits: the adjoint must be Uncompute, Checkpoint, TwoLevel or Direct, not {adjoint}.")
+    if isinstance(adjoint, Uncompute) and not circuit.is_unitary:
+        raise InputError("circuits: a circuit with a matrix that is not unitary needs adjoint=Checkpoint(…).")
+    segments, last = schedule(circuit.program)
+    leaves = cast(circuit, V.dtype)
+    for segment in segments:
+        V = _through(segment, V, segment.data(leaves), adjoint)
+    return permute(V, last)
+
+
+def uncompute(circuit, V):
+    """V (2, S, N) before the unitary circuit."""
+    segments, last = schedule(circuit.program)
+    leaves = cast(circuit, V.dtype)
+    if last is not None:
+        V = permute(V, np.argsort(last))
+    for segment in reversed(segments):
+        x = segment.data(leaves), segment.fixed
+        V, _ = jax.lax.scan(lambda V, x, s=segment: (_undo(s, V, *x), None), V, x, segment.count, reverse=True)
+    return V
+
+
+def cast(circuit, dtype) -> Leaves:
+    """The leaves of a circuit in the precision of the state."""
+    complex_dtype = jnp.result_type(dtype, jnp.complex64)
+    matrices = {k: m.astype(complex_dtype) for k, m in circuit.matrices.items()}
+    return Leaves(circuit.parameters.astype(dtype), matrices, circuit.couplings.astype(dtype))
+
+
+def _through(segment: Segment, V, data, adjoint):
+    fixed = jax.tree.map(jnp.asarray, segment.fixed)
+    if not data:  # only permutations: linear, with nothing to differentiate
+        return jax.lax.scan(lambda V, _: (_do(segment, V, {}, {}), None), V, None, segment.count)[0]
+    if not isinstance(adjoint, Uncompute):
+        remat = None if isinstance(adjoint, Direct) else adjoint
+        return scan(lambda V, x: (_do(segment, V, *x), None), V, (data, fixed), remat=remat)[0]
+    every = adjoint.checkpoint_every or segment.count
+    whole = segment.count // every * every
+    if whole > every:
+        blocks = jax.tree.map(lambda a: a[:whole].reshape(-1, every, *a.shape[1:]), (data, fixed))
+        V, _ = jax.lax.scan(lambda V, x: (_evolve(segment, V, *x), None), V, blocks)
+        data, fixed = jax.tree.map(lambda a: a[whole:], (data, fixed))
+        if whole == segment.count:
+            return V
+    return _evolve(segment, V, data, fixed)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _evolve(segment, V, data, fixed):
+    return _scan(lambda V, x: (_do(segment, V, *x), None), V, (data, fixed))[0]
+
+
+@_evolve.defjvp
+def _evolve_jvp(segment, primals, tangents):
+    V, data, fixed = primals
+    dV, ddata, _ = tangents
+    end = _evolve(segment, V, data, fixed)
+    dend = linear_map(partial(_tangent, segment), partial(_adjoint, segment), (V, end, data, fixed), (dV, ddata))
+    return end, dend
+
+
+def _tangent(segment, residuals, tangents):
+    V, _, data, fixed = residuals
+    dV, ddata = tangents
+    K = {key: _generator(key, data[key], ddata[key]) for key in data}
+
+    def step(state, x, _):
+        return _do_tangent(segment, state, *x), None
+
+    def inverse(state, x, _):
+        return _undo_tangent(segment, state, *x)
+
+    (_, dV), _ = _reversible(step, inverse, (V, dV), (data, K, fixed))
+    return dV
+
+
+def _adjoint(segment, residuals, cotangent):
+    _, end, data, fixed = residuals
+
+    def step(state, x, _):
+        return _pull(segment, state, *x)
+
+    def inverse(state, x, _):
+        X = _do(segment, jnp.concatenate(state, 1), *x)
+        return tuple(jnp.split(X, 2, 1))
+
+    flipped = jax.tree.map(lambda a: a[::-1], (data, fixed))
+    (_, W), K = _reversible(step, inverse, (end, cotangent), flipped)
+    return W, {key: _cogenerator(key, data[key], K[key][::-1]) for key in data}
+
+
+def _generator(key, u, du):
+    """K = u† du; times and couplings stand for themselves."""
+    return du if key.startswith("evolution") else multiply(dagger(u), du)
+
+
+def _cogenerator(key, u, K):
+    return K if key.startswith("evolution") else multiply(u, K)
+
+
+# One repetition of a segment. They are traced once each, though the programs of all derivatives are built from them.
+
+_once = partial(jax.jit, static_argnums=0)
+
+
+@_once
+def _do(segment, V, u, fixed):
+    for kernel, source in zip(segment.kernels, segment.sources):
+        V = kernel.apply(V, source.of({**u, **fixed}))
+    return V
+
+
+@_once
+def _undo(segment, V, u, fixed):
+    for kernel, source in reversed([*zip(segment.kernels, segment.sources)]):
+        V = kernel.inverse(V, source.of({**u, **fixed}))
+    return V
+
+
+@_once
+def _do_tangent(segment, state, u, K, fixed):
+    for kernel, source in zip(segment.kernels, segment.sources):
+        state = kernel.tangent(*state, source.of({**u, **fixed}), source.of({**K, **fixed}))
+    return state
+
+
+@_once
+def _undo_tangent(segment, state, u, K, fixed):
+    for kernel, source in reversed([*zip(segment.kernels, segment.sources)]):
+        state = kernel.untangent(*state, source.of({**u, **fixed}), source.of({**K, **fixed}))
+    return state
+
+
+@_once
+def _pull(segment, state, u, fixed):
+    found: dict[str, list] = {key: [] for key in u}
+    V, W = state
+    for kernel, source in reversed([*zip(segment.kernels, segment.sources)]):
+        V, W, K = kernel.pull(V, W, source.of({**u, **fixed}))
+        if source.key is None:
+            return (V, W), {key: K[key] for key in u}
+        if source.stop > source.start:
+            found[source.key].insert(0, K)
+    return (V, W), {key: jnp.concatenate(parts) for key, parts in found.items()}
+
+
+def _scan(step, state, xs):
+    if len(jax.tree.leaves(xs)[0]) > 1:
+        return jax.lax.scan(step, state, xs)
+    state, y = step(state, jax.tree.map(lambda a: a[0], xs))
+    return state, jax.tree.map(lambda a: a[None], y)
+
+
+def _reversible(step, inverse, state, xs):
+    if len(jax.tree.leaves(xs)[0]) > 1:
+        return reversible_scan(step, inverse, state, xs, unroll=1)
+    return _scan(lambda state, x: step(state, x, None), state, xs)

@@ -1,0 +1,385 @@
+"""Kernels: how one step of a circuit acts on a state, and on a state with its tangent or its cotangent.
+
+States are real arrays V of shape (2, S, N): real and imaginary parts of S states of N = 2^n amplitudes. A unitary
+is then an orthogonal map, its transpose is its inverse, and a cotangent W goes back as the state itself does: both
+are stacked. 2x2 matrices and larger ones are real arrays (2, d, d) too.
+
+With K = u† du for the matrix u of an operation, an anti-Hermitian matrix on the same qubits,
+
+    dV' = U (dV + K V),         cotangent of K_ab = Σ W_a V_b* over the pairs (a, b), *before* the operation,
+
+so that a kernel needs no derivative of its own: `tangent` and `pull` are written with the same few products, and as
+they are plain array programs JAX differentiates them again.
+
+A *layout* says which amplitude lies where: position p of the array holds amplitude layout[p]. Permutations of
+amplitudes (CNOT, SWAP, X) only change the layout. Single-qubit gates need their qubit at a position with a long
+stride, or else no loop over amplitudes vectorises: qubits 0 … m−1 are rotated to the top, by one transposition.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pullback.circuits._gates import Masks
+
+Layout = np.ndarray
+_BLOCK = 5  # qubits whose transition matrices come from one product of matrices
+_LOW = 5  # low qubits are moved to the top: shorter loops than 2^5 do not pay
+
+
+class Kernel(Protocol):
+    """One step of a body. `u` are the matrices of its members, (members, 2, d, d)."""
+
+    def apply(self, V, u) -> Any: ...
+
+    def inverse(self, V, u) -> Any: ...
+
+    def tangent(self, V, dV, u, K) -> Any: ...
+
+    def untangent(self, V, dV, u, K) -> Any: ...  # the inverse of `tangent`
+
+    def pull(self, V, W, u) -> Any: ...  # from after the step to before it, and the cotangents of K
+
+
+class Tables(NamedTuple):
+    """Where a pair operation acts, position by position: b, whether it acts, the sign and the partner's position."""
+
+    b: Any
+    active: Any
+    sign: Any
+    partner: Any
+
+
+def dagger(u):
+    """The adjoint of matrices (..., 2, d, d)."""
+    t = jnp.swapaxes(u, -1, -2)
+    return jnp.stack([t[..., 0, :, :], -t[..., 1, :, :]], -3)
+
+
+def multiply(a, b):
+    """a b for matrices (..., 2, d, d); for d = 2 entry by entry, as batched products of small matrices are slow."""
+    ar, ai, br, bi = a[..., 0, :, :], a[..., 1, :, :], b[..., 0, :, :], b[..., 1, :, :]
+
+    def real(x, y):
+        if a.shape[-1] != 2:
+            return x @ y
+        return x[..., :, 0, None] * y[..., None, 0, :] + x[..., :, 1, None] * y[..., None, 1, :]
+
+    return jnp.stack([real(ar, br) - real(ai, bi), real(ar, bi) + real(ai, br)], -3)
+
+
+def permute(V, table: np.ndarray | None):
+    """V[..., table], as a transposition where it is one."""
+    if table is None:
+        return V
+    N = len(table)
+    rows = int(table[1]) if N > 1 else 1
+    is_divisor = N > 3 and rows > 1 and N % rows == 0
+    if is_divisor and np.array_equal(table, np.arange(N).reshape(N // rows, rows).T.reshape(-1)):
+        return jnp.swapaxes(V.reshape(*V.shape[:-1], N // rows, rows), -1, -2).reshape(V.shape)
+    return V.at[..., table].get(mode="promise_in_bounds", unique_indices=True)
+
+
+def move(old: Layout, new: Layout) -> np.ndarray | None:
+    """The table that brings one layout to another."""
+    if np.array_equal(old, new):
+        return None
+    where = np.empty_like(old)
+    where[old] = np.arange(len(old))
+    return where[new]
+
+
+class Generated(ABC):
+    """The two tangent programs of kernels that have `generate(V, K)`, the product K V."""
+
+    @abstractmethod
+    def apply(self, V, u) -> Any: ...
+
+    @abstractmethod
+    def inverse(self, V, u) -> Any: ...
+
+    @abstractmethod
+    def generate(self, V, K) -> Any: ...
+
+    def tangent(self, V, dV, u, K):
+        X = jnp.concatenate([V, dV + self.generate(V, K)], 1)
+        return tuple(jnp.split(self.apply(X, u), 2, 1))
+
+    def untangent(self, V, dV, u, K):
+        V, dV = jnp.split(self.inverse(jnp.concatenate([V, dV], 1), u), 2, 1)
+        return V, dV - self.generate(V, K)
+
+
+class Locals(Generated):
+    """One gate on each of some qubits."""
+
+    def __init__(self, n: int, qubits: Sequence[int], layout: Layout):
+        low = min(n // 2, _LOW)
+        straight = np.arange(1 << n)
+        rotated = np.empty_like(straight)
+        rotated[((straight & ((1 << low) - 1)) << (n - low)) | (straight >> low)] = straight
+        high = [(k, q) for k, q in enumerate(qubits) if q >= low]
+        rest = [(k, q + n - low) for k, q in enumerate(qubits) if q < low]
+        phases = [(straight, high), (rotated, rest)]
+        if np.array_equal(layout, rotated):
+            phases.reverse()
+        self.phases: list[tuple[np.ndarray | None, np.ndarray | None, list[tuple[int, int]]]] = []
+        for target, gates in phases:
+            if gates:
+                self.phases.append((move(layout, target), move(target, layout), gates))
+                layout = target
+        self.layout = layout
+        self.members = len(qubits)
+
+    def apply(self, V, u):
+        for there, _, gates in self.phases:
+            V = _gates(permute(V, there), u, gates)
+        return V
+
+    def inverse(self, V, u):
+        u = _held(dagger(u))
+        for _, back, gates in reversed(self.phases):
+            V = permute(_gates(V, u, gates), back)
+        return V
+
+    def generate(self, V, K):
+        total, at = jnp.zeros_like(V), []
+        for there, back, gates in self.phases:
+            V, at = permute(V, there), [back, *at]
+            part = sum(_gate(V, K[k], p) for k, p in gates)
+            for table in at:
+                part = permute(part, table)
+            total = total + part
+        return total
+
+    def tangent(self, V, dV, u, K):
+        X = jnp.concatenate([V, dV], 1)
+        for there, _, gates in self.phases:
+            X = permute(X, there)
+            V, dV = jnp.split(X, 2, 1)
+            dV = dV + sum(_gate(V, K[k], p) for k, p in gates)
+            X = _gates(jnp.concatenate([V, dV], 1), u, gates)
+        return tuple(jnp.split(X, 2, 1))
+
+    def pull(self, V, W, u):
+        found: list[Any] = [None] * self.members
+        X, u = jnp.concatenate([V, W], 1), _held(dagger(u))
+        for _, back, gates in reversed(self.phases):
+            X = _gates(X, u, gates)
+            for k, K in _transitions(X, gates).items():
+                found[k] = K
+            X = permute(X, back)
+        V, W = jnp.split(X, 2, 1)
+        return V, W, jnp.stack(found)
+
+
+def _held(u):
+    """Matrices as an array of its own: XLA would read them from where they were transposed, once per amplitude."""
+    return jax.lax.optimization_barrier(u)
+
+
+def _gates(V, u, gates):
+    for k, p in gates:
+        V = _gate(V, u[k], p)
+    return V
+
+
+@partial(jax.jit, static_argnums=2)
+def _gate(V, u, p: int):
+    """The matrix u (2, 2, 2) on the bit at position p."""
+    x = V.reshape(2, -1, 2, 1 << p)
+    r0, r1, i0, i1 = x[0, :, 0], x[0, :, 1], x[1, :, 0], x[1, :, 1]
+    (ar, br), (cr, dr) = u[0]
+    (ai, bi), (ci, di) = u[1]
+    re = jnp.stack([ar * r0 - ai * i0 + br * r1 - bi * i1, cr * r0 - ci * i0 + dr * r1 - di * i1], 1)
+    im = jnp.stack([ar * i0 + ai * r0 + br * i1 + bi * r1, cr * i0 + ci * r0 + dr * i1 + di * r1], 1)
+    # Without the barrier XLA fuses gates into one loop that recomputes all earlier ones for each amplitude.
+    return jax.lax.optimization_barrier(jnp.stack([re, im]).reshape(V.shape))
+
+
+def _transitions(X, gates):
+    """The cotangents of K for gates on bits: partial traces of W V†, one product of matrices for a block of bits."""
+    out, rest = {}, sorted(gates, key=lambda g: g[1])
+    while rest:
+        first = rest[0][1]
+        block = [g for g in rest if g[1] < first + _BLOCK]
+        rest = rest[len(block) :]
+        width = block[-1][1] - first + 1
+        d = 1 << width
+        half = X.shape[1] // 2
+        Z = X.reshape(2, 2, half, -1, d, 1 << first)
+        Z = jnp.moveaxis(Z, 4, 2).reshape(2, 2, d, -1)  # re or im, V or W, bits of the block, all others
+        Q = Z[:, 1].reshape(2 * d, -1) @ Z[:, 0].reshape(2 * d, -1).T
+        Q = Q.reshape(2, d, 2, d)
+        R = jnp.stack([Q[0, :, 0] + Q[1, :, 1], Q[1, :, 0] - Q[0, :, 1]]).reshape(2, d * d)
+        trace = jnp.asarray(_partial_traces(tuple(p - first for _, p in block), width), R.dtype)
+        T = (R @ trace.T).reshape(2, len(block), 2, 2)
+        out |= {k: T[:, j] for j, (k, _) in enumerate(block)}
+    return out
+
+
+def _partial_traces(bits: tuple[int, ...], width: int) -> np.ndarray:
+    """The matrix that takes R (d², flat) to its partial traces (bits * 4): T_ab = Σ R[i, j], bit a of i, b of j."""
+    d = 1 << width
+    i, j = np.divmod(np.arange(d * d), d)
+    rows = []
+    for bit in bits:
+        same = (i ^ j) & ~(1 << bit) == 0
+        rows += [same & (((i >> bit) & 1) == a) & (((j >> bit) & 1) == b) for a in (0, 1) for b in (0, 1)]
+    return np.array(rows, float)
+
+
+class Pair(Generated):
+    """One pair operation: `apply_pair` with tables made once."""
+
+    def __init__(self, n: int, masks: Masks, layout: Layout):
+        self.layout = layout
+        where = np.empty_like(layout)
+        where[layout] = np.arange(1 << n)
+        self.tables = Tables(
+            parity(layout & masks.m).astype(bool),
+            (layout & masks.controls) == masks.values,
+            1.0 - 2.0 * parity(layout & masks.s),
+            where[layout ^ masks.x],
+        )
+
+    def apply(self, V, u):
+        return apply_pair(V, u[0], self.tables)
+
+    def inverse(self, V, u):
+        return apply_pair(V, dagger(u[0]), self.tables)
+
+    def generate(self, V, K):
+        return apply_pair(V, K[0], self.tables, elsewhere=0.0)
+
+    def pull(self, V, W, u):
+        V, W, K = pair_pull(V, W, u[0], self.tables)
+        return V, W, K[None]
+
+
+def parity(i):
+    return np.bitwise_count(i) % 2
+
+
+def apply_pair(V, u, tables: Tables, elsewhere=1.0):
+    """u on the pairs; `elsewhere` times the state where it does not act."""
+    b, active, sign, partner = tables
+    same = [jnp.where(active, jnp.where(b, u[c, 1, 1], u[c, 0, 0]), elsewhere * (1 - c)) for c in (0, 1)]
+    other = [jnp.where(active, jnp.where(b, u[c, 1, 0], u[c, 0, 1]), 0.0) * sign for c in (0, 1)]
+    x, y = V, V.at[..., partner].get(mode="promise_in_bounds", unique_indices=True)
+    re = same[0] * x[0] - same[1] * x[1] + other[0] * y[0] - other[1] * y[1]
+    im = same[0] * x[1] + same[1] * x[0] + other[0] * y[1] + other[1] * y[0]
+    return jax.lax.optimization_barrier(jnp.stack([re, im]).astype(V.dtype))
+
+
+def pair_pull(V, W, u, tables):
+    X = apply_pair(jnp.concatenate([V, W], 1), dagger(u), tables)
+    V, W = jnp.split(X, 2, 1)
+    b, active, sign, partner = tables
+    Y = V.at[..., partner].get(mode="promise_in_bounds", unique_indices=True) * jnp.asarray(sign, V.dtype)
+    products = jnp.stack([p for Z in (V, Y) for p in (W[0] * Z[0] + W[1] * Z[1], W[1] * Z[0] - W[0] * Z[1])])
+    classes = jnp.stack([active & ~b, active & b], 1).astype(V.dtype)
+    T = jnp.sum(products, 1) @ classes  # (same re, same im, other re, other im) x b
+    K = jnp.stack([jnp.stack([T[c, 0], T[2 + c, 0], T[2 + c, 1], T[c, 1]]) for c in (0, 1)])
+    return V, W, K.reshape(2, 2, 2)
+
+
+class Diagonal(Generated):
+    """Several diagonal pair operations at once."""
+
+    def __init__(self, n: int, masks: Sequence[Masks], layout: Layout):
+        self.layout, self.members = layout, len(masks)
+        self.b = [parity(layout & m.m).astype(bool) for m in masks]
+        self.active = [(layout & m.controls) == m.values for m in masks]
+
+    def apply(self, V, u):
+        re, im = jnp.ones((), V.dtype), jnp.zeros((), V.dtype)
+        for k, (b, active) in enumerate(zip(self.b, self.active)):
+            r, i = (jnp.where(active, jnp.where(b, u[k, c, 1, 1], u[k, c, 0, 0]), 1.0 - c) for c in (0, 1))
+            re, im = re * r - im * i, re * i + im * r
+        return jnp.stack([re * V[0] - im * V[1], re * V[1] + im * V[0]]).astype(V.dtype)
+
+    def inverse(self, V, u):
+        return self.apply(V, dagger(u))
+
+    def generate(self, V, K):
+        re = im = jnp.zeros((), V.dtype)
+        for k, (b, active) in enumerate(zip(self.b, self.active)):
+            r, i = (jnp.where(active, jnp.where(b, K[k, c, 1, 1], K[k, c, 0, 0]), 0.0) for c in (0, 1))
+            re, im = re + r, im + i
+        return jnp.stack([re * V[0] - im * V[1], re * V[1] + im * V[0]]).astype(V.dtype)
+
+    def pull(self, V, W, u):
+        V, W = jnp.split(self.inverse(jnp.concatenate([V, W], 1), u), 2, 1)
+        products = jnp.stack([W[0] * V[0] + W[1] * V[1], W[1] * V[0] - W[0] * V[1]]).sum(1)
+        classes = np.stack([a & (b == value) for b, a in zip(self.b, self.active) for value in (False, True)])
+        T = (products @ jnp.asarray(classes.T, V.dtype)).reshape(2, self.members, 2)
+        return V, W, jnp.moveaxis(T[..., None] * jnp.eye(2, dtype=V.dtype), 0, 1)
+
+
+class Dense(Generated):
+    """A matrix on k qubits, with controls."""
+
+    def __init__(self, n: int, qubits: tuple[int, ...], controls: int, values: int, layout: Layout):
+        self.layout = layout
+        d = 1 << len(qubits)
+        where = np.empty_like(layout)
+        where[layout] = np.arange(1 << n)
+        offsets = np.array([sum(1 << q for j, q in enumerate(qubits) if a >> j & 1) for a in range(d)])
+        i = np.arange(1 << n)
+        starts = i[((i & offsets[-1]) == 0) & ((i & controls) == values)]
+        self.table = where[offsets[:, None] | starts]  # (d, groups)
+        self.back = np.arange(1 << n)
+        self.back[self.table.reshape(-1)] = np.arange(self.table.size) + (1 << n)
+
+    def _taken(self, V):
+        return V.at[..., self.table].get(mode="promise_in_bounds", unique_indices=True)
+
+    def _put(self, V, Y):
+        both = jnp.concatenate([V, Y.reshape(*Y.shape[:2], -1)], -1)
+        return both.at[..., self.back].get(mode="promise_in_bounds", unique_indices=True)
+
+    def _times(self, u, X):
+        re, im = (jnp.einsum("ab,csbg->csag", u[c], X) for c in (0, 1))
+        return jnp.stack([re[0] - im[1], re[1] + im[0]])
+
+    def apply(self, V, u):
+        return self._put(V, self._times(u[0], self._taken(V)))
+
+    def inverse(self, V, u):
+        return self.apply(V, dagger(u))
+
+    def generate(self, V, K):
+        return self._put(jnp.zeros_like(V), self._times(K[0], self._taken(V)))
+
+    def pull(self, V, W, u):
+        V, W = jnp.split(self.inverse(jnp.concatenate([V, W], 1), u), 2, 1)
+        Q = jnp.einsum("csag,dsbg->cdab", self._taken(W), self._taken(V))
+        return V, W, jnp.stack([Q[0, 0] + Q[1, 1], Q[1, 0] - Q[0, 1]])[None]
+
+
+class Move:
+    """Brings one layout to another."""
+
+    def __init__(self, old: Layout, new: Layout):
+        self.there, self.back, self.layout = move(old, new), move(new, old), new
+
+    def apply(self, V, u):
+        return permute(V, self.there)
+
+    def inverse(self, V, u):
+        return permute(V, self.back)
+
+    def tangent(self, V, dV, u, K):
+        return permute(V, self.there), permute(dV, self.there)
+
+    def untangent(self, V, dV, u, K):
+        return permute(V, self.back), permute(dV, self.back)
+
+    def pull(self, V, W, u):
+        return permute(V, self.back), permute(W, self.back), u

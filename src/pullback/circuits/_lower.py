@@ -1,0 +1,187 @@
+"""From a program to items: what acts in one pass over the state.
+
+Each operation becomes steps (`Step`), each as simple as it can be: a gate on one qubit, a permutation of amplitudes, a
+diagonal or other pair operation, a matrix, an evolution. Steps are then collected into items: every step joins the
+first item of its sort that comes after the last one on its qubits. So runs on one qubit become one 2x2 matrix, gates
+side by side one item, CNOT rings one permutation, and phases one diagonal.
+"""
+
+from bisect import bisect_left
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from pullback.circuits._gates import KINDS, PERMUTATIONS, Masks, Pair, pair_of_rotor, pairs_of
+from pullback.circuits._pauli import PauliString
+from pullback.circuits._program import Operation, Program
+from pullback.core import InputError
+
+LARGEST_MATRIX = 6  # qubits of an evolution that is turned into a matrix
+
+
+class Step(NamedTuple):
+    """What one operation, or one factor of it, does.
+
+    Attributes:
+        sort: "local", "permutation", "diagonal", "pair", "matrix" or "evolution".
+        qubits: all qubits it touches, the controls too.
+        masks: of pair operations of all sorts; only the controls for the last two.
+        matrix: the name of the 2x2 matrix, or "given", "given†", or "evolution".
+        angles: which angles of the operation, and times what.
+        couplings: for each angle the coefficient that it is multiplied by, −1 for none.
+        strings, first: of evolutions.
+        targets: the qubits of a matrix, in order.
+    """
+
+    sort: str
+    qubits: tuple[int, ...]
+    masks: Masks
+    matrix: str
+    angles: tuple[int, ...] = ()
+    factors: tuple[float, ...] = ()
+    couplings: tuple[int, ...] = ()
+    strings: tuple[PauliString, ...] = ()
+    first: int = 0
+    targets: tuple[int, ...] = ()
+
+
+class Member(NamedTuple):
+    """One matrix of an item: the steps (number, position of its first angle, number of its matrix) that multiply."""
+
+    masks: Masks
+    chain: list[tuple[int, int, int]]
+
+
+class Item(NamedTuple):
+    """Steps that act at once. `members` are keyed by the qubit for "local", else by order."""
+
+    sort: str
+    members: dict[int, Member]
+
+    def signature(self, steps: list[Step]) -> tuple:
+        """Equal for items that act by the same kernel."""
+        if self.sort == "local":
+            return self.sort, tuple(sorted(self.members))
+        if self.sort in ("matrix", "evolution"):
+            return self.sort, self.members[0].chain[0][0]
+        return self.sort, tuple(m.masks for m in self.members.values())
+
+
+def steps_of(operation: Operation) -> list[Step]:
+    """The steps of one operation.
+
+    Raises:
+        InputError: a controlled evolution on too many qubits.
+    """
+    bits = sum(1 << q for q in operation.controls)
+    values = sum(1 << q for q, v in zip(operation.controls, operation.values) if v)
+    touched = (*operation.qubits, *operation.controls)
+    if operation.kind in KINDS:
+        name = operation.kind
+        if name in PERMUTATIONS and not (name == "SWAP" and operation.controls):
+            masks = Masks(0, 0, 0, bits, values)
+            return [Step("permutation", touched, masks, name, targets=operation.qubits)] if name != "I" else []
+        pairs = pairs_of(name, operation.qubits)
+        if operation.adjoint:
+            pairs = [p._replace(matrix=_toggle(p.matrix)) for p in reversed(pairs)]
+        return [_pair_step(p, touched, bits, values, ()) for p in pairs]
+    if operation.kind == "rotor":
+        return [_pair_step(pair_of_rotor(operation.strings[0]), touched, bits, values, (-1,))]
+    masks = Masks(0, 0, 0, bits, values)
+    if operation.kind == "matrix":
+        name = "given" + "†" * operation.adjoint
+        if len(operation.qubits) == 1:
+            bit = 1 << operation.qubits[0]
+            return [_pair_step(Pair(Masks(bit, bit), name), touched, bits, values, ())]
+        return [Step("matrix", touched, masks, name, targets=operation.qubits)]
+    strings, first = operation.strings, operation.first
+    if all(a.commutes_with(b) for a, b in combinations(strings, 2)):
+        rotors = [pair_of_rotor(s) for s in strings]
+        rotors = [r._replace(factors=(2 * r.factors[0],)) for r in rotors]
+        return [_pair_step(r, touched, bits, values, (first + k,)) for k, r in enumerate(rotors)]
+    if len(operation.qubits) <= LARGEST_MATRIX:
+        return [
+            Step("matrix", touched, masks, "evolution", (0,), (1.0,), (-1,), strings, first, targets=operation.qubits)
+        ]
+    if operation.controls:
+        raise InputError(
+            f"control: the evolution acts on {len(operation.qubits)} qubits with strings that do not commute; up to "
+            f"{LARGEST_MATRIX} are possible. Split it into Trotter steps."
+        )
+    return [Step("evolution", touched, masks, "evolution", (0,), (1.0,), (-1,), strings, first)]
+
+
+def _toggle(name):
+    return name.removesuffix("†") if name.endswith("†") else name + "†"
+
+
+def _pair_step(pair: Pair, touched, bits, values, couplings):
+    masks = pair.masks._replace(controls=pair.masks.controls | bits, values=pair.masks.values | values)
+    m, x = masks.m, masks.x
+    if not masks.controls and m.bit_count() == 1 and x in (0, m) and not masks.s:
+        sort, touched = "local", (m.bit_length() - 1,)
+        masks = Masks(m, m)
+    else:
+        sort = "pair" if x else "diagonal"
+    couplings = couplings or (-1,) * len(pair.angles)
+    return Step(sort, touched, masks, pair.matrix, pair.angles, pair.factors, couplings)
+
+
+def permuted(step: Step, amplitudes: np.ndarray) -> np.ndarray:
+    """Where a permutation takes amplitudes."""
+    active = (amplitudes & step.masks.controls) == step.masks.values
+    if step.matrix == "X":
+        moved = amplitudes ^ (1 << step.targets[0])
+    else:
+        a, b = step.targets
+        differ = ((amplitudes >> a) ^ (amplitudes >> b)) & 1
+        moved = amplitudes ^ (differ << a) ^ (differ << b)
+    return np.where(active, moved, amplitudes)
+
+
+def collect(program: Program) -> tuple[list[Step], list[Item]]:
+    """All different steps, and the items of the program in order."""
+    steps: list[Step] = []
+    numbers: list[list[int]] = []
+    for operation in program.alphabet:
+        new = steps_of(operation)
+        numbers.append(list(range(len(steps), len(steps) + len(new))))
+        steps += new
+    angles = [o.angles for o in program.alphabet]
+    is_matrix = [o.kind == "matrix" for o in program.alphabet]
+
+    items: list[Item] = []
+    of_sort: dict[str, list[int]] = {sort: [] for sort in ("local", "permutation", "diagonal")}
+    last, local = [-1] * program.n, [False] * program.n  # the last item of each qubit, and whether it is local
+    angle = matrix = 0
+    slots = program.matrices.tolist()
+    for k in program.word.tolist():
+        for number in numbers[k]:
+            sort, qubits, masks = steps[number][:3]
+            entry = (number, angle, slots[matrix] if is_matrix[k] else -1)
+            if sort == "local":
+                q = qubits[0]
+                if local[q]:
+                    items[last[q]].members[q].chain.append(entry)
+                    continue
+                after, key = last[q], q
+            else:
+                after, key = max([last[q] for q in qubits], default=-1), -1
+            where = -1
+            if sort in of_sort:
+                known = of_sort[sort]
+                if known and known[-1] >= after:
+                    where = known[bisect_left(known, after)]
+            if where < 0:
+                where = len(items)
+                items.append(Item(sort, {}))
+                if sort in of_sort:
+                    of_sort[sort].append(where)
+            members = items[where].members
+            members[len(members) if key < 0 else key] = Member(masks, [entry])
+            for q in qubits:
+                last[q], local[q] = where, key >= 0
+        angle += angles[k]
+        matrix += is_matrix[k]
+    return steps, items

@@ -1,0 +1,191 @@
+"""Sums of Pauli strings, applied to states without a matrix.
+
+A string P has two masks: x, the qubits that carry X or Y, and z, those that carry Z or Y. With m the number of Y,
+
+    (P ψ)_i = (−i)^m (−1)^{parity(i & z)} ψ_{i ^ x}.
+
+Strings with the same x share one pass over the state: their signs add up to one diagonal.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Self
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, ArrayLike, Complex, Inexact
+
+from pullback.core import InputError
+
+
+class PauliString(NamedTuple):
+    """Letters on qubits, in the order of the qubits: `PauliString("XZ", (0, 3))` is X₀ Z₃."""
+
+    letters: str
+    qubits: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads "X0 Z3"; the empty text and "I" are the identity.
+
+        Raises:
+            InputError: anything else, or a qubit that occurs twice.
+        """
+        factors: dict[int, str] = {}
+        for word in text.replace("*", " ").split():
+            if word == "I":
+                continue
+            match = re.fullmatch(r"([IXYZ])_?(\d+)", word)
+            if match is None:
+                raise InputError(f"Pauli string {text!r}: cannot read {word!r}; write words as 'X0 Y2 Z5'.")
+            qubit = int(match[2])
+            if qubit in factors:
+                raise InputError(f"Pauli string {text!r}: qubit {qubit} occurs twice.")
+            factors[qubit] = match[1]
+        found = sorted((q, letter) for q, letter in factors.items() if letter != "I")
+        return cls("".join(letter for _, letter in found), tuple(q for q, _ in found))
+
+    @property
+    def x(self) -> int:
+        return sum(1 << q for letter, q in zip(self.letters, self.qubits) if letter in "XY")
+
+    @property
+    def z(self) -> int:
+        return sum(1 << q for letter, q in zip(self.letters, self.qubits) if letter in "YZ")
+
+    def on(self, qubits: tuple[int, ...]) -> "PauliString":
+        """The string with qubit i moved to qubits[i]."""
+        moved = sorted((qubits[q], letter) for letter, q in zip(self.letters, self.qubits))
+        return PauliString("".join(letter for _, letter in moved), tuple(q for q, _ in moved))
+
+    def commutes_with(self, other: "PauliString") -> bool:
+        return ((self.x & other.z).bit_count() + (self.z & other.x).bit_count()) % 2 == 0
+
+    def __str__(self) -> str:
+        return " ".join(f"{letter}{q}" for letter, q in zip(self.letters, self.qubits)) or "I"
+
+
+class PauliSum(eqx.Module):
+    """H = Σ_k c_k P_k on n qubits, Hermitian; the coefficients are a leaf and can be differentiated."""
+
+    coefficients: Inexact[Array, " terms"]
+    strings: tuple[PauliString, ...] = eqx.field(static=True)
+    n: int = eqx.field(static=True)
+
+    def __init__(self, n: int, terms: Mapping[str, ArrayLike] | Iterable[tuple[str, ArrayLike]]):
+        """Sums real coefficients times strings such as "X0 Z3".
+
+        Raises:
+            InputError: a string cannot be read or does not fit on n qubits; a coefficient is not a real number.
+        """
+        pairs: Any = [*terms.items()] if isinstance(terms, Mapping) else [*terms]
+        self.strings, self.n = tuple(PauliString.parse(text) for text, _ in pairs), n
+        for string in self.strings:
+            if string.qubits and string.qubits[-1] >= n:
+                raise InputError(f"PauliSum: {str(string)!r} does not fit on {n} qubits, which are 0 to {n - 1}.")
+        coefficients = [c for _, c in pairs]
+        if any(jnp.iscomplexobj(c) or jnp.shape(c) != () for c in coefficients):
+            raise InputError("PauliSum: the coefficients must be real numbers.")
+        if any(isinstance(c, Tracer) for c in coefficients):
+            self.coefficients = jnp.stack([jnp.asarray(c, float) for c in coefficients])
+        else:
+            self.coefficients = jnp.asarray(np.array([float(c) for c in coefficients]))
+
+    @classmethod
+    def of(cls, n: int, strings: tuple[PauliString, ...], coefficients: Inexact[Array, " terms"]) -> "PauliSum":
+        """The sum with given strings and an array of coefficients."""
+        blank = cls(n, [(str(s), 0.0) for s in strings])
+        return eqx.tree_at(lambda h: h.coefficients, blank, coefficients)
+
+    @classmethod
+    def from_string(cls, text: str, n: int | None = None) -> Self:
+        """Reads "1.0*X0 X1 - 0.5*Z0 + Y2"; n is the smallest number of qubits that holds it, if not given.
+
+        Raises:
+            InputError: the text cannot be read.
+        """
+        pieces = re.findall(r"([+-]?)\s*((?:[^+\-eE]|[eE][+-]?(?=\d))+)", text)
+        if not pieces or "".join(f"{a}{b}" for a, b in pieces).replace(" ", "") != re.sub(r"\s", "", text):
+            raise InputError(f"Pauli sum {text!r}: cannot be read; write it as '1.0*X0 X1 - 0.5*Z0'.")
+        terms = []
+        for sign, body in pieces:
+            number, star, word = body.partition("*") if re.match(r"\s*[\d.]", body) else ("1", "*", body)
+            try:
+                value = float(number)
+            except ValueError:
+                raise InputError(f"Pauli sum {text!r}: {number.strip()!r} is not a number.") from None
+            terms.append((word if star else "", -value if sign == "-" else value))
+        sites = [q for word, _ in terms for q in PauliString.parse(word).qubits]
+        return cls(max(sites, default=0) + 1 if n is None else n, terms)
+
+    def __call__(self, psi: Inexact[Array, "*batch N"]) -> Complex[Array, "*batch N"]:
+        """H ψ, without a matrix.
+
+        Raises:
+            InputError: the state is not one of n qubits.
+        """
+        if psi.shape[-1] != 1 << self.n:
+            raise InputError(
+                f"PauliSum on {self.n} qubits: the state has {psi.shape[-1]} amplitudes, not {1 << self.n}."
+            )
+        dtype = jnp.result_type(psi, jnp.complex64)
+        groups: dict[int, list[int]] = {}
+        for k, string in enumerate(self.strings):
+            groups.setdefault(string.x, []).append(k)
+        i = np.arange(1 << self.n)
+        out = jnp.zeros(psi.shape, dtype)
+        for x, members in groups.items():
+            signs = np.stack([_signs(self.strings[k], i) for k in members])
+            odd = np.array([(self.strings[k].x & self.strings[k].z).bit_count() % 2 for k in members], bool)
+            diagonal = jnp.zeros(1 << self.n, dtype)
+            for part, unit in ((~odd, 1.0), (odd, -1.0j)):
+                if part.any():
+                    c = self.coefficients[np.array(members)[part]].astype(jnp.finfo(dtype).dtype)
+                    diagonal = diagonal + jnp.asarray(unit, dtype) * (c @ jnp.asarray(signs[part], c.dtype))
+            out = out + diagonal * (psi if x == 0 else psi[..., i ^ x])
+        return out
+
+    def matrix(self) -> Complex[Array, "N N"]:
+        """H as a dense matrix; row and column i stand for the basis state of bits i, qubit 0 the least significant."""
+        return self(jnp.eye(1 << self.n, dtype=complex)).T
+
+    def __add__(self, other: "PauliSum") -> "PauliSum":
+        if self.n != other.n:
+            raise InputError(f"PauliSum: cannot add sums on {self.n} and {other.n} qubits.")
+        coefficients = jnp.concatenate([self.coefficients, other.coefficients])
+        return self.of(self.n, (*self.strings, *other.strings), coefficients)
+
+    def __mul__(self, factor: ArrayLike) -> "PauliSum":
+        return self.of(self.n, self.strings, self.coefficients * factor)
+
+    __rmul__ = __mul__
+
+    def __str__(self) -> str:
+        return " + ".join(f"{float(c):g}*{s}" for c, s in zip(self.coefficients, self.strings))
+
+
+def _signs(string: PauliString, i: np.ndarray) -> np.ndarray:
+    """(−1)^{parity(i & z)} times (−i)^m, or times (−i)^m / (−i) if m, the number of Y, is odd."""
+    m = (string.x & string.z).bit_count()
+    return (1.0 - 2.0 * (np.bitwise_count(i & string.z) % 2)) * (1, 1, -1, -1)[m % 4]
+
+
+def heisenberg(n: int, coupling: ArrayLike = 1.0, *, periodic: bool = True) -> PauliSum:
+    """H = J Σ_i (X_i X_{i+1} + Y_i Y_{i+1} + Z_i Z_{i+1}), on a ring or an open chain of n qubits."""
+    bonds = _bonds("heisenberg", n, periodic)
+    return PauliSum(n, [(f"{a}{i} {a}{j}", coupling) for i, j in bonds for a in "XYZ"])
+
+
+def transverse_ising(n: int, field: ArrayLike = 1.0, coupling: ArrayLike = 1.0, *, periodic: bool = True) -> PauliSum:
+    """H = −J Σ_i Z_i Z_{i+1} − h Σ_i X_i, on a ring or an open chain of n qubits."""
+    bonds = _bonds("transverse_ising", n, periodic)
+    terms = [(f"Z{i} Z{j}", -jnp.asarray(coupling)) for i, j in bonds]
+    return PauliSum(n, terms + [(f"X{i}", -jnp.asarray(field)) for i in range(n)])
+
+
+def _bonds(name, n, periodic):
+    if n < 2:
+        raise InputError(f"{name}({n}): needs at least two qubits.")
+    return [(i, (i + 1) % n) for i in range(n if periodic else n - 1)]

@@ -1,0 +1,338 @@
+"""From blocks to a program: a flat word over an alphabet of operations, and one vector of parameters.
+
+A circuit of a million gates has few different operations. The program therefore is the list of those, the word (which
+operation comes when) and the numbers of the parameters that each occurrence takes, all fixed; the parameters, dense
+matrices and coefficients of Hamiltonians are arrays beside it.
+"""
+
+import hashlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array
+
+from pullback.circuits._blocks import (
+    Block,
+    Chain,
+    Controlled,
+    Daggered,
+    Evolution,
+    Gate,
+    Layers,
+    MatrixGate,
+    Placed,
+    Rotor,
+    Shared,
+)
+from pullback.circuits._gates import KINDS
+from pullback.circuits._pauli import PauliString
+from pullback.core import InputError
+
+
+class Operation(NamedTuple):
+    """One operation on definite qubits, but for the values of its angles.
+
+    Attributes:
+        kind: a key of `KINDS`, or "rotor", "evolution", "matrix".
+        qubits: where; the first is the least significant of a matrix.
+        controls: control qubits, with the values that they must have.
+        adjoint: for kinds without angles that are not their own adjoint: whether it is the adjoint.
+        strings: the Pauli string of a rotor, or the strings of a Hamiltonian.
+        first: the first of the Hamiltonian's coefficients among the circuit's couplings.
+        unitary: of a matrix.
+    """
+
+    kind: str
+    qubits: tuple[int, ...]
+    controls: tuple[int, ...] = ()
+    values: tuple[int, ...] = ()
+    adjoint: bool = False
+    strings: tuple[PauliString, ...] = ()
+    first: int = 0
+    unitary: bool = True
+
+    @property
+    def angles(self) -> int:
+        return KINDS[self.kind].angles if self.kind in KINDS else int(self.kind != "matrix")
+
+    @property
+    def name(self) -> str:
+        """The usual name: CNOT for a controlled X, and a dagger for an adjoint."""
+        usual = {("X", 1): "CNOT", ("X", 2): "Toffoli", ("Z", 1): "CZ"}
+        kind = self.kind if self.kind != "rotor" else f"rotor({self.strings[0].letters})"
+        prefix = "C" * len(self.controls)
+        named = usual.get((kind, len(self.controls)), prefix + kind) if all(self.values) else prefix + kind
+        return named + "†" * self.adjoint
+
+
+class Program:
+    """The fixed part of a circuit; equal programs compile to the same code.
+
+    Attributes:
+        n: number of qubits.
+        alphabet: the different operations.
+        word: which of them comes when.
+        slots, factors: for each angle, in order of the word, the parameter that it is, and times what.
+        matrices: for each occurrence of a matrix, in order of the word, its number among those of its size.
+        parameters: number of parameters.
+    """
+
+    def __init__(self, n, alphabet, word, slots, factors, matrices, parameters):
+        self.n: int = n
+        self.alphabet: tuple[Operation, ...] = alphabet
+        self.word: np.ndarray = np.asarray(word, np.int32)
+        self.slots: np.ndarray = np.asarray(slots, np.int32)
+        self.factors: np.ndarray = np.asarray(factors, np.float64)
+        self.matrices: np.ndarray = np.asarray(matrices, np.int32)
+        self.parameters: int = parameters
+        arrays = (self.word, self.slots, self.factors, self.matrices)
+        content = repr((n, alphabet)).encode() + b"".join(a.tobytes() for a in arrays)
+        self._digest = hashlib.blake2b(content, digest_size=16).digest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Program) and self._digest == other._digest
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+    @property
+    def digest(self) -> bytes:
+        return self._digest
+
+
+class _Builder:
+    def __init__(self, n: int):
+        self.n = n
+        self.numbers: dict[Operation, int] = {}
+        self.quick: dict[tuple[str, tuple[int, ...]], int] = {}  # of plain gates on qubits
+        self.word: list[int] = []
+        self.slots: list[int] = []
+        self.factors: list[float] = []
+        self.pieces: list[Any] = [[]]  # parameters: lists of numbers, and arrays between them
+        self.count = 0
+        self.shared: dict[str, tuple[int, Any]] = {}
+        self.matrices: dict[int, list[Any]] = {}
+        self.matrix_slots: list[int] = []
+        self.known_matrices: dict[int, int] = {}
+        self.couplings: list[Any] = []
+        self.known_sums: dict[int, int] = {}
+        self.kept: list[Any] = []  # what ids in the two dictionaries belong to must stay alive
+
+    def add(self, operation: Operation) -> None:
+        self.word.append(self.number(operation))
+
+    def number(self, operation: Operation) -> int:
+        found = self.numbers.get(operation)
+        if found is None:
+            for q in (*operation.qubits, *operation.controls):
+                if q >= self.n:
+                    raise InputError(
+                        f"Circuit: {operation.name} acts on qubit {q}; the {self.n} qubits are 0 to {self.n - 1}."
+                    )
+            if len(set(operation.qubits + operation.controls)) < len(operation.qubits + operation.controls):
+                raise InputError(f"Circuit: {operation.name} has a control among its own qubits {operation.qubits}.")
+            found = self.numbers[operation] = len(self.numbers)
+        return found
+
+    def angle(self, value: Any, factor: float = 1.0) -> None:
+        if type(value) is Shared:
+            factor *= value.factor
+            if value.name not in self.shared:
+                self.shared[value.name] = self._new(value.value), value.value
+            slot, first = self.shared[value.name]
+            if first is not value.value and not _same(first, value.value):
+                raise InputError(f"Circuit: the shared parameter {value.name!r} has two values.")
+        else:
+            slot = self._new(value)
+        self.slots.append(slot)
+        self.factors.append(factor)
+
+    def _new(self, value):
+        if type(value) is not float and np.shape(value) != ():
+            raise InputError(f"Circuit: an angle has shape {np.shape(value)}; angles are numbers (see `layers`).")
+        self.pieces[-1].append(value)
+        self.count += 1
+        return self.count - 1
+
+    def matrix(self, block: MatrixGate) -> None:
+        of_size = self.matrices.setdefault(block.n, [])
+        if id(block.matrix) not in self.known_matrices:
+            self.known_matrices[id(block.matrix)] = len(of_size)
+            of_size.append(block.matrix)
+            self.kept.append(block)
+        self.matrix_slots.append(self.known_matrices[id(block.matrix)])
+
+    def coefficients(self, block: Evolution) -> int:
+        key = id(block.hamiltonian.coefficients)
+        if key not in self.known_sums:
+            self.known_sums[key] = sum(len(c) for c in self.couplings)
+            self.couplings.append(block.hamiltonian.coefficients)
+            self.kept.append(block)
+        return self.known_sums[key]
+
+    def layers(self, block: Layers, where, controls, values, adjoint) -> None:
+        marks = [len(a) for a in (self.word, self.slots, self.matrix_slots)]
+        start, before = self.count, len(self.shared)
+        if block.count == 0:
+            return
+        rows = block.parameters
+        if rows is not None:
+            inner = _Builder(self.n)
+            inner.shared = {name: (0, value) for name, (_, value) in self.shared.items()}
+            inner.emit(block.block, where, controls, values, adjoint)
+            if len(inner.shared) > before:
+                name = list(inner.shared)[before]
+                raise InputError(f"layers: use the shared parameter {name!r} once before, or with `repeat`.")
+            if inner.count != rows.shape[1]:
+                raise InputError(
+                    f"layers: parameters have {rows.shape[1]} columns, but the block has {inner.count} parameters."
+                )
+        self.emit(block.block, where, controls, values, adjoint)
+        word, slots, matrices = (a[m:] for a, m in zip((self.word, self.slots, self.matrix_slots), marks))
+        factors = self.factors[marks[1] :]
+        self.word += word * (block.count - 1)
+        self.matrix_slots += matrices * (block.count - 1)
+        self.factors += factors * (block.count - 1)
+        if rows is None:
+            self.slots += slots * (block.count - 1)
+            return
+        columns = rows.shape[1]
+        one = np.array(slots, int)
+        more = one + np.where(one >= start, columns, 0) * np.arange(1, block.count)[:, None]
+        self.slots += more.ravel().tolist()
+        self.count = start + columns * block.count
+        if columns:
+            self._drop(columns)
+            self.pieces += [(rows[::-1] if adjoint else rows).reshape(-1), []]
+
+    def _drop(self, columns):
+        """Forgets the last parameters: the block's own values, which the rows replace."""
+        while columns:
+            last = self.pieces[-1]
+            taken = min(columns, len(last))
+            if isinstance(last, list):
+                del last[len(last) - taken :]
+            else:
+                self.pieces[-1] = last[: len(last) - taken]
+            columns -= taken
+            if columns:
+                self.pieces.pop()
+        if not isinstance(self.pieces[-1], list):
+            self.pieces.append([])
+
+    def emit(self, block: Block, where, controls, values, adjoint) -> None:
+        """Appends a block whose qubit i is where[i] (None: i), under controls, or its adjoint."""
+        while type(block) is Placed:
+            where = block.qubits if where is None else tuple(where[q] for q in block.qubits)
+            block = block.block
+        if type(block) is Gate:
+            self.gate(block, where, controls, values, adjoint)
+            return
+
+        def place(qubits):
+            return qubits if where is None else tuple(where[q] for q in qubits)
+
+        match block:
+            case Chain():
+                for inner in reversed(block.blocks) if adjoint else block.blocks:
+                    self.emit(inner, where, controls, values, adjoint)
+            case Controlled():
+                new = place(block.controls)
+                self.emit(block.block, where, controls + new, values + block.values, adjoint)
+            case Daggered():
+                self.emit(block.block, where, controls, values, not adjoint)
+            case Layers():
+                self.layers(block, where, controls, values, adjoint)
+            case Rotor():
+                moved = block.string.on(place(tuple(range(block.n))))
+                self.add(Operation("rotor", moved.qubits, controls, values, strings=(moved,)))
+                self.angle(block.angle, -1.0 if adjoint else 1.0)
+            case Evolution():
+                qubits = place(tuple(range(block.n)))
+                strings = tuple(s.on(qubits) for s in block.hamiltonian.strings)
+                used = tuple(sorted({q for s in strings for q in s.qubits}))
+                first = self.coefficients(block)
+                self.add(Operation("evolution", used, controls, values, strings=strings, first=first))
+                self.angle(block.time, -1.0 if adjoint else 1.0)
+            case MatrixGate():
+                if adjoint and not block.unitary:
+                    pass  # the adjoint of any matrix is its conjugate transpose
+                qubits = place(tuple(range(block.n)))
+                self.matrix(block)
+                self.add(Operation("matrix", qubits, controls, values, adjoint, unitary=block.unitary))
+            case _:
+                raise InputError(f"Circuit: {block!r} is not a block.")
+
+    def gate(self, block: Gate, where, controls, values, adjoint) -> None:
+        kind = block.kind
+        if where is None:
+            where = tuple(range(KINDS[kind].qubits))
+        way = KINDS[kind].adjoint
+        if not controls and not adjoint:
+            number = self.quick.get((kind, where))
+            if number is None:
+                number = self.quick[kind, where] = self.number(Operation(kind, where))
+            self.word.append(number)
+        else:
+            self.add(Operation(kind, where, controls, values, adjoint and way == "flag"))
+        if not block.angles:
+            return
+        angles, factor = block.angles, 1.0
+        if adjoint:
+            factor = -1.0
+            if kind == "U3":
+                angles = (angles[0], angles[2], angles[1])
+        for value in angles:
+            self.angle(value, factor)
+
+    def parameters(self) -> Array:
+        parts = [_numbers(p) if isinstance(p, list) else p for p in self.pieces if len(p)]
+        if not parts:
+            return jnp.zeros(0)
+        if any(isinstance(p, jax.Array) for p in parts):
+            return jnp.concatenate([jnp.asarray(p) for p in parts])
+        return jnp.asarray(np.concatenate(parts))
+
+
+def compile_blocks(n: int, blocks: tuple[Block, ...]) -> tuple[Program, Array, dict[int, Array], Array]:
+    """The program, the parameters, the matrices by number of qubits, and the coefficients of Hamiltonians.
+
+    Raises:
+        InputError: a qubit is out of range, an angle is not a real number, …
+    """
+    builder = _Builder(n)
+    for block in blocks:
+        builder.emit(block, None, (), (), False)
+    parameters = builder.parameters()
+    if jnp.iscomplexobj(parameters):
+        raise InputError("Circuit: the angles must be real.")
+    if not jnp.issubdtype(parameters.dtype, jnp.floating):
+        parameters = parameters.astype(float)
+    program = Program(
+        n,
+        tuple(builder.numbers),
+        builder.word,
+        builder.slots,
+        builder.factors,
+        builder.matrix_slots,
+        builder.count,
+    )
+    matrices = {k: jnp.stack([jnp.asarray(m) for m in found]) for k, found in sorted(builder.matrices.items())}
+    couplings = jnp.concatenate(builder.couplings) if builder.couplings else jnp.zeros(0)
+    return program, parameters, matrices, couplings
+
+
+def _numbers(values: list[Any]) -> Array | np.ndarray:
+    if any(isinstance(v, Tracer) for v in values):
+        return jnp.stack([jnp.asarray(v) for v in values])
+    array = np.array(values)
+    if array.dtype == object:
+        raise InputError("Circuit: an angle is not a number.")
+    return array
+
+
+def _same(a, b):
+    return not isinstance(a, Tracer) and not isinstance(b, Tracer) and bool(a == b)

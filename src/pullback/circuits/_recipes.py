@@ -1,0 +1,202 @@
+"""Recipes: how the matrices of all operations follow from the parameters, as whole arrays.
+
+The 2x2 matrix of a member is a product over its chain of gates. Members whose chains are alike (Rz Rx Rz, …) are
+evaluated together; if there are many different chains, gate by gate.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pullback.circuits._gates import adjoint, constant, is_constant, product, rotation
+from pullback.circuits._kernels import multiply
+from pullback.circuits._lower import Member, Step
+from pullback.circuits._pauli import PauliSum
+from pullback.circuits._program import Program
+from pullback.linalg import expm
+
+_MANY = 12  # different chains
+
+
+class Leaves(NamedTuple):
+    """The arrays of a circuit."""
+
+    parameters: Array
+    matrices: dict[int, Array]
+    couplings: Array
+
+
+class Angles(NamedTuple):
+    """Angles (…): parameter `slots`, times `factors` (None: 1), times couplings (None: none; −1: 1)."""
+
+    slots: np.ndarray
+    factors: np.ndarray | None
+    couplings: np.ndarray | None
+    unique: bool
+
+    def evaluate(self, leaves: Leaves) -> Array:
+        theta = leaves.parameters.at[self.slots].get(mode="promise_in_bounds", unique_indices=self.unique)
+        if self.factors is not None:
+            theta = theta * jnp.asarray(self.factors, theta.dtype)
+        if self.couplings is not None:
+            c = jnp.append(leaves.couplings.astype(theta.dtype), 1)  # entry −1
+            theta = theta * c[self.couplings]
+        return theta
+
+
+class Element(NamedTuple):
+    """The same gate at many places: its name, its angles (places, k), numbers of given matrices (places)."""
+
+    name: str
+    angles: Angles
+    given: np.ndarray
+
+
+class Group(NamedTuple):
+    """Members with the same chain: where they are among all, and the elements of the chain."""
+
+    places: np.ndarray
+    elements: tuple[Element, ...]
+
+
+class PairRecipe:
+    """The 2x2 matrices of all members of a segment."""
+
+    def __init__(self, program: Program, steps: list[Step], members: Sequence[Member]):
+        self.size = len(members)
+        chains: dict[tuple[str, ...], list[int]] = {}
+        for place, member in enumerate(members):
+            chains.setdefault(tuple([steps[e[0]].matrix for e in member.chain]), []).append(place)
+        self.groups: list[Group] = []
+        self.products: list[tuple[np.ndarray, np.ndarray]] = []  # (members, elements) at position 0, 1, … of the chain
+        if len(chains) <= _MANY:
+            for names, places in chains.items():
+                entries = np.array([members[p].chain for p in places]).reshape(len(places), len(names), 3)
+                elements = [_element(program, steps, name, entries[:, j]) for j, name in enumerate(names)]
+                self.groups.append(Group(np.array(places), tuple(elements)))
+            return
+        lengths = np.array([len(m.chain) for m in members])
+        firsts = np.cumsum(lengths) - lengths
+        entries = np.array([entry for m in members for entry in m.chain])
+        names = np.array([steps[e].matrix for e in entries[:, 0]])
+        for name in np.unique(names):
+            places = np.flatnonzero(names == name)
+            self.groups.append(Group(places, (_element(program, steps, str(name), entries[places]),)))
+        for j in range(lengths.max()):
+            longer = np.flatnonzero(lengths > j)
+            self.products.append((longer, firsts[longer] + j))
+
+    def evaluate(self, leaves: Leaves) -> Float[Array, "members 2 2 2"]:
+        arrays = [_chain(group, leaves) for group in self.groups]
+        order = np.concatenate([group.places for group in self.groups])
+        u = jnp.concatenate(arrays) if len(arrays) > 1 else arrays[0]
+        if not np.array_equal(order, np.arange(len(order))):
+            back = np.empty_like(order)
+            back[order] = np.arange(len(order))
+            u = u.at[back].get(mode="promise_in_bounds", unique_indices=True)
+        if not self.products:
+            return u
+        elements, (_, first) = u, self.products[0]
+        out = elements[first]
+        for members, places in self.products[1:]:
+            out = out.at[members].set(multiply(elements[places], out[members]), unique_indices=True)
+        return out
+
+
+def _element(program, steps, name, entries):
+    """`entries` (places, 3): step, first angle, number of the given matrix."""
+    numbers, starts, given = entries.T
+    return Element(name, _angles(program, steps, numbers, starts), given)
+
+
+def _angles(program, steps, numbers, starts):
+    k = len(steps[numbers[0]].angles)
+    table = np.zeros((len(steps), k), int), np.ones((len(steps), k)), np.full((len(steps), k), -1)
+    for number in np.unique(numbers):
+        step = steps[number]
+        for column, values in zip(table, (step.angles, step.factors, step.couplings)):
+            column[number] = values
+    where = starts[:, None] + table[0][numbers]
+    factors = table[1][numbers] * program.factors[where]
+    couplings = table[2][numbers]
+    slots = program.slots[where]
+    return Angles(
+        slots,
+        None if np.all(factors == 1) else factors,
+        None if np.all(couplings < 0) else couplings,
+        len(np.unique(slots)) == slots.size,
+    )
+
+
+def _chain(group, leaves):
+    """The product of the elements, (places, 2, 2, 2); the last acts last."""
+    total = _entries(group.elements[0], leaves)
+    for element in group.elements[1:]:
+        total = product(_entries(element, leaves), total)
+    dtype = leaves.parameters.dtype
+    shape = group.places.shape
+
+    def part(take):
+        return jnp.stack([jnp.broadcast_to(jnp.asarray(0 if z is None else take(z), dtype), shape) for z in total], -1)
+
+    return jnp.stack([part(jnp.real), part(jnp.imag)], 1).reshape(-1, 2, 2, 2)
+
+
+def _entries(element, leaves):
+    name = element.name
+    if name == "SWAP":  # taken apart, into three controlled X
+        name = "X"
+    if is_constant(name):
+        return constant(name)
+    if name.startswith("given"):
+        u = leaves.matrices[1][element.given]
+        entries = (u[:, 0, 0], u[:, 0, 1], u[:, 1, 0], u[:, 1, 1])
+        return adjoint(entries) if name.endswith("†") else entries
+    theta = element.angles.evaluate(leaves)
+    return rotation(name, *(theta[:, j] for j in range(theta.shape[1])))
+
+
+class MatrixRecipe:
+    """The matrices on k > 1 qubits of a segment."""
+
+    def __init__(self, program: Program, steps: list[Step], members: Sequence[Member]):
+        entries = np.array([m.chain[0] for m in members])
+        self.parts: list[tuple[np.ndarray, Step, Angles, np.ndarray]] = []
+        for number in np.unique(entries[:, 0]):
+            places = np.flatnonzero(entries[:, 0] == number)
+            numbers, starts, given = entries[places].T
+            self.parts.append((places, steps[number], _angles(program, steps, numbers, starts), given))
+
+    def evaluate(self, leaves: Leaves) -> Float[Array, "members 2 d d"]:
+        arrays = [_matrices(step, angles, given, leaves) for _, step, angles, given in self.parts]
+        u = jnp.concatenate(arrays)[np.argsort(np.concatenate([part[0] for part in self.parts]))]
+        dtype = leaves.parameters.dtype
+        return jnp.stack([u.real.astype(dtype), u.imag.astype(dtype)], 1)
+
+
+def _matrices(step, angles, given, leaves):
+    if step.matrix != "evolution":
+        u = leaves.matrices[len(step.targets)][given]
+        return jnp.conj(jnp.swapaxes(u, -1, -2)) if step.matrix.endswith("†") else u
+    position = {q: k for k, q in enumerate(step.targets)}
+    local = tuple(s.on(tuple(position.get(q, 0) for q in range(max(position) + 1))) for s in step.strings)
+    c = leaves.couplings[step.first : step.first + len(local)]
+    t = angles.evaluate(leaves)[:, 0]
+    return expm(-1j * t[:, None, None] * PauliSum.of(len(position), local, c).matrix())
+
+
+class EvolutionRecipe:
+    """Times and coefficients of evolutions without a matrix, (members, 1 + terms)."""
+
+    def __init__(self, program: Program, steps: list[Step], members: Sequence[Member]):
+        numbers, starts, _ = np.array([m.chain[0] for m in members]).T
+        self.step = steps[numbers[0]]
+        self.angles = _angles(program, steps, numbers, starts)
+
+    def evaluate(self, leaves: Leaves) -> Any:
+        t = self.angles.evaluate(leaves)
+        c = leaves.couplings[self.step.first : self.step.first + len(self.step.strings)].astype(t.dtype)
+        return jnp.concatenate([t, jnp.broadcast_to(c, (len(t), len(c)))], 1)

@@ -1,0 +1,276 @@
+"""From items to segments: repeated stretches become one body and a count, the rest a body of its own or data.
+
+A stretch that repeats with some period becomes a `Segment` whose kernels are those of one period. What is left is done
+kernel by kernel if it is short, or else by a `Dynamic` kernel, one step after the other: time to compile does not
+grow with the number of gates in either case.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from pullback.circuits._dynamic import Dynamic, matrix_key
+from pullback.circuits._evolution import Evolution
+from pullback.circuits._gates import Masks
+from pullback.circuits._kernels import Dense, Diagonal, Kernel, Layout, Locals, Move, Pair
+from pullback.circuits._lower import Item, Member, Step, collect, permuted
+from pullback.circuits._program import Program
+from pullback.circuits._recipes import EvolutionRecipe, Leaves, MatrixRecipe, PairRecipe
+
+_SHORT = 16  # items that are compiled one by one
+_LONGEST_PERIOD = 256
+
+
+class Source(NamedTuple):
+    """Which data of a step a kernel takes: members start … stop of `key`; all of it if `key` is None."""
+
+    key: str | None
+    start: int = 0
+    stop: int = 0
+
+    def of(self, data):
+        if self.key is None:
+            return data
+        if self.stop == self.start:
+            return None
+        return data[self.key][self.start : self.stop]
+
+
+class Segment:
+    """A body of kernels, done `count` times with the data that the recipes make.
+
+    `data(leaves)` are arrays with a leading axis of `count`; `fixed` are integers with the same axis.
+    """
+
+    def __init__(self, kernels, sources, count, recipes, fixed):
+        self.kernels: list[Kernel] = kernels
+        self.sources: list[Source] = sources
+        self.count: int = count
+        self.recipes: dict[str, Any] = recipes
+        self.fixed: dict[str, np.ndarray] = fixed
+
+    def data(self, leaves: Leaves) -> dict[str, Array]:
+        out = {}
+        for key, recipe in self.recipes.items():
+            u = recipe.evaluate(leaves)
+            if self.fixed:
+                out[key] = u if recipe.places is None else _padded(u, recipe.places, self.count)
+            else:
+                out[key] = u.reshape(self.count, -1, *u.shape[1:])
+        return out
+
+
+class Placed(NamedTuple):
+    """A recipe whose matrices belong to some of the steps only."""
+
+    recipe: Any
+    places: np.ndarray | None
+
+    def evaluate(self, leaves):
+        return self.recipe.evaluate(leaves)
+
+
+def _padded(u, places, count):
+    return jnp.zeros((count, *u.shape[1:]), u.dtype).at[places].set(u, unique_indices=True)
+
+
+@lru_cache(maxsize=32)
+def schedule(program: Program) -> tuple[tuple[Segment, ...], np.ndarray | None]:
+    """The segments of a program, and the last table, which brings the amplitudes to their order."""
+    steps, items = collect(program)
+    n = program.n
+    ids: dict[tuple, int] = {}
+    word = np.array([ids.setdefault(item.signature(steps), len(ids)) for item in items], int)
+    layout = np.arange(1 << n)
+    segments: list[Segment] = []
+    at = 0
+    for start, period, count in _stretches(word):
+        period -= max(at - start, 0) if count == 1 else 0
+        start = max(start, at)
+        part = items[start : start + period * count]
+        at = start + period * count
+        if not part:
+            continue
+        if count == 1 and period > _SHORT:
+            new, layout = _dynamic(program, steps, part, layout)
+        else:
+            extra = _completed(items, word, start, period, count) if count > 1 else 0
+            part, at = part + items[at : at + extra], at + extra
+            new, layout = _repeated(program, steps, part, period, count, layout)
+        segments += new
+    ordered = Move(layout, np.arange(1 << n))
+    return tuple(segments), ordered.there
+
+
+def _completed(items, word, start, period, count) -> int:
+    """How many items after a repetition belong to one more, of which only permutations are missing."""
+    body, following = word[start : start + period], word[start + period * count :][:period]
+    same = len(following) if len(following) < period else period - 1
+    same = int(np.argmin(np.append(body[:same] == following[:same], False)))
+    missing = items[start + same : start + period]
+    return same if same and all(item.sort == "permutation" for item in missing) else 0
+
+
+def _stretches(word: np.ndarray) -> list[tuple[int, int, int]]:
+    """(start, period, count): greedily the longest repetition; what does not repeat has count 1."""
+    n = len(word)
+    best, period = np.zeros(n, int), np.ones(n, int)  # how far a repetition that starts here reaches
+    for p in range(1, min(_LONGEST_PERIOD, n // 3, max(1, 200_000_000 // max(n, 1))) + 1):
+        same = word[:-p] == word[p:]
+        stops = np.append(np.flatnonzero(~same), n - p)
+        run = stops[np.searchsorted(stops, np.arange(n - p))] - np.arange(n - p)
+        covered = p * (run // p + 1) * (run >= 2 * p)
+        better = covered > best[: n - p]
+        best[: n - p][better], period[: n - p][better] = covered[better], p
+    worth = np.flatnonzero(best > np.maximum(4, 2 * period))
+    out, at = [], 0
+    while at < n:
+        k = np.searchsorted(worth, at)
+        start = int(worth[k]) if k < len(worth) else n
+        if start > at:
+            out.append((at, start - at, 1))
+        if start < n:
+            out.append((start, int(period[start]), int(best[start] // period[start])))
+            start += int(best[start])
+        at = start
+    return out
+
+
+def _repeated(program, steps, items: list[Item], period, count, layout):
+    """One body for all repetitions; its layout at the end is the one at its start.
+
+    The last repetition may lack permutations at its end. They are done all the same, and what they did is undone by
+    names: a layout tells which amplitude lies where.
+    """
+    n, body = program.n, items[:period]
+    missing = body[len(items) - period * count :] if len(items) > period * count else []
+    start = _kernels(n, steps, body, layout)[2] if count > 1 else layout
+    segments = [] if np.array_equal(layout, start) else [_moved(layout, start)]
+    kernels, sources, end = _kernels(n, steps, body, start)
+    if count > 1 and not np.array_equal(start, end):
+        kernels.append(Move(end, start))
+        sources.append(Source("pair"))
+        end = start
+    members: dict[str, list[Member]] = {}
+    for item in items:
+        if item.sort != "permutation":
+            members.setdefault(_key(steps, item), []).extend(_ordered(item))
+    recipes = {key: _recipe(key)(program, steps, found) for key, found in members.items()}
+    segments.append(Segment(kernels, sources, count + bool(missing), recipes, {}))
+    for item in reversed(missing):
+        for member in reversed(item.members.values()):
+            end = permuted(steps[member.chain[0][0]], end)  # each permutation is its own inverse
+    return segments, end
+
+
+def _moved(old: Layout, new: Layout) -> Segment:
+    return Segment([Move(old, new)], [Source("pair")], 1, {}, {})
+
+
+def _kernels(n, steps, body, layout):
+    kernels: list[Kernel] = []
+    sources: list[Source] = []
+    used: dict[str, int] = {}
+    for item in body:
+        if item.sort == "permutation":
+            for member in item.members.values():
+                layout = permuted(steps[member.chain[0][0]], layout)
+            continue
+        members = _ordered(item)
+        step = steps[members[0].chain[0][0]]
+        match item.sort:
+            case "local":
+                kernel = Locals(n, sorted(item.members), layout)
+            case "diagonal":
+                kernel = Diagonal(n, [m.masks for m in members], layout)
+            case "pair":
+                kernel = Pair(n, members[0].masks, layout)
+            case "matrix":
+                kernel = Dense(n, step.targets, step.masks.controls, step.masks.values, layout)
+            case _:
+                kernel = Evolution(n, step.strings, layout)
+        layout = kernel.layout
+        key = _key(steps, item)
+        start = used.get(key, 0)
+        used[key] = start + len(members)
+        kernels.append(kernel)
+        sources.append(Source(key, start, used[key]))
+    return kernels, sources, layout
+
+
+def _key(steps, item: Item):
+    """Under which key the data of an item are kept: "pair", the size of a matrix, or the step of an evolution."""
+    number = next(iter(item.members.values())).chain[0][0]
+    if item.sort == "matrix":
+        return matrix_key(len(steps[number].targets))
+    return f"evolution {number}" if item.sort == "evolution" else "pair"
+
+
+def _ordered(item: Item) -> list[Member]:
+    return [item.members[k] for k in sorted(item.members)]
+
+
+def _recipe(key):
+    if key == "pair":
+        return PairRecipe
+    return MatrixRecipe if key.startswith("matrix") else EvolutionRecipe
+
+
+def _dynamic(program, steps, items, layout):
+    """Segments of one step after the other, with evolutions between them."""
+    n, segments, at = program.n, [], 0
+    straight = np.arange(1 << n)
+    for k, item in enumerate([*items, None]):
+        if item is not None and item.sort != "evolution":
+            continue
+        if k > at:
+            if not np.array_equal(layout, straight):
+                segments.append(_moved(layout, straight))
+            segments.append(_one_by_one(program, steps, items[at:k]))
+            layout = straight
+        if item is not None:
+            new, layout = _repeated(program, steps, [item], 1, 1, layout)
+            segments += new
+        at = k + 1
+    return segments, layout
+
+
+def _one_by_one(program, steps, items: list[Item]):
+    members: dict[str, list[Member]] = {"pair": []}
+    places: dict[str, list[int]] = {"pair": []}
+    masks, qubits = [], []
+    for item in items:
+        key = "pair" if item.sort == "permutation" else _key(steps, item)
+        for member in _ordered(item):
+            step = steps[member.chain[0][0]]
+            for where in _permutation_masks(step) if item.sort == "permutation" else [member.masks]:
+                members.setdefault(key, []).append(member)
+                places.setdefault(key, []).append(len(masks))
+                masks.append(where)
+                qubits.append(step.targets if key != "pair" else ())
+    count = len(masks)
+    sizes = tuple(sorted({len(q) for q in qubits if q}))
+    fixed: dict[str, np.ndarray] = {"masks": np.array(masks, np.int32).reshape(count, 5)}
+    if sizes:
+        fixed["which"] = np.zeros(count, np.int32)
+        for j, k in enumerate(sizes):
+            fixed["which"][places[matrix_key(k)]] = 1 + j
+        fixed["qubits"] = np.array([(*q, *[0] * (sizes[-1] - len(q))) for q in qubits], np.int32)
+    recipes = {}
+    for key, found in members.items():
+        if found:
+            where = np.array(places[key])
+            recipes[key] = Placed(_recipe(key)(program, steps, found), None if len(where) == count else where)
+    return Segment([Dynamic(program.n, sizes)], [Source(None)], count, recipes, fixed)
+
+
+def _permutation_masks(step: Step) -> list[Masks]:
+    """A permutation as controlled X operations."""
+    c, v = step.masks.controls, step.masks.values
+    bits = [1 << q for q in step.targets]
+    if step.matrix == "X":
+        return [Masks(bits[0], bits[0], 0, c, v)]
+    return [Masks(b, b, 0, a | c, a | v) for a, b in (bits, bits[::-1], bits)]

@@ -1,0 +1,149 @@
+"""States, and what is measured in them."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float, Inexact, Int
+
+from pullback.circuits._circuit import Circuit
+from pullback.circuits._evolve import evolve, uncompute
+from pullback.circuits._pauli import PauliSum
+from pullback.core import Adjoint, Checkpoint, InputError, Uncompute
+from pullback.linalg import funmh
+
+
+def zero_state(n: int, dtype: type | np.dtype = complex) -> Complex[Array, " N"]:
+    """|0…0⟩ of n qubits."""
+    return jnp.zeros(1 << n, dtype).at[0].set(1)
+
+
+def state(
+    circuit: Circuit, initial: Inexact[Array, "*batch N"] | None = None, *, adjoint: Adjoint | None = None
+) -> Complex[Array, "*batch N"]:
+    """The state after the circuit; differentiable in every mode and order.
+
+    Args:
+        circuit: acts on `initial`.
+        initial: state before it, of 2^n amplitudes, with any leading axes; None: |0…0⟩. Amplitude i belongs to the
+            basis state of bits i, qubit 0 the least significant.
+        adjoint: `Uncompute()`, the default for unitary circuits, runs them backwards in reverse mode and stores no
+            state; `Uncompute(checkpoint_every=m)` stores one every m layers. `Checkpoint(m)`, the default otherwise
+            with m = 1, stores every m-th and recomputes the others. `Direct()` stores everything.
+
+    Raises:
+        InputError: a state with another number of amplitudes; an adjoint that is none for this circuit.
+    """
+    if adjoint is None:
+        adjoint = Uncompute() if circuit.is_unitary else Checkpoint(1)
+    V, shape = _split(circuit, initial)
+    V = evolve(circuit, V, adjoint)
+    return jax.lax.complex(V[0], V[1]).reshape(shape)
+
+
+def round_trip_error(circuit: Circuit, initial: Inexact[Array, "*batch N"] | None = None) -> Float[Array, ""]:
+    """The certificate of a gradient: |ψ − U†Uψ| as computed, for the worst state.
+
+    Reverse mode works with states that are wrong by this much at the beginning of the circuit.
+    """
+    V, _ = _split(circuit, initial)
+    back = uncompute(circuit, evolve(circuit, V, Uncompute()))
+    return jnp.max(jnp.linalg.norm(back - V, axis=(0, 2)))
+
+
+def expect(
+    observable: PauliSum | Sequence[PauliSum],
+    circuit: Circuit,
+    state: Inexact[Array, "*batch N"] | None = None,
+    *,
+    adjoint: Adjoint | None = None,
+) -> Float[Array, "..."]:
+    """⟨ψ|H|ψ⟩ in the state ψ after the circuit; of each, along the last axis, if several are given.
+
+    Args:
+        observable: one `PauliSum`, or several.
+        circuit: prepares ψ.
+        state: before the circuit; None: |0…0⟩.
+        adjoint: as of `state`.
+
+    Raises:
+        InputError: numbers of qubits that do not agree.
+    """
+    psi = _after(circuit, state, adjoint)
+    if isinstance(observable, PauliSum):
+        return _mean(observable, psi)
+    return jnp.stack([_mean(h, psi) for h in observable], -1)
+
+
+def _after(circuit, initial, adjoint):
+    return state(circuit, initial, adjoint=adjoint)
+
+
+def _mean(observable, psi):
+    return jnp.sum(jnp.conj(psi) * observable(psi), -1).real
+
+
+def fidelity(a: Inexact[Array, "*batch N"], b: Inexact[Array, "*batch N"]) -> Float[Array, "*batch"]:
+    """|⟨a|b⟩|² of two normalised states."""
+    overlap = jnp.sum(jnp.conj(a) * b, -1)
+    return overlap.real**2 + overlap.imag**2
+
+
+def probabilities(psi: Inexact[Array, "*batch N"]) -> Float[Array, "*batch N"]:
+    """|ψ_i|², the probability of each basis state."""
+    return psi.real**2 + psi.imag**2
+
+
+def sample(psi: Inexact[Array, " N"], key: Array, shots: int) -> Int[Array, " shots"]:
+    """Measures all qubits `shots` times; bit q of a result is what qubit q showed."""
+    return jax.random.choice(key, psi.shape[-1], (shots,), p=probabilities(psi) / jnp.sum(probabilities(psi)))
+
+
+def reduced_density_matrix(psi: Inexact[Array, " N"], qubits: Sequence[int]) -> Complex[Array, "d d"]:
+    """ρ of some qubits, the others traced out; qubits[0] is the least significant bit of its index.
+
+    Raises:
+        InputError: qubits that are not there, or twice.
+    """
+    n = psi.shape[-1].bit_length() - 1
+    keep = list(qubits)
+    if len(set(keep)) != len(keep) or not set(keep) <= set(range(n)):
+        raise InputError(f"reduced_density_matrix: qubits {keep} must be different ones of 0 to {n - 1}.")
+    rest = [q for q in range(n) if q not in keep]
+    i, j = (
+        np.array([sum((a >> k & 1) << q for k, q in enumerate(s)) for a in range(1 << len(s))]) for s in (keep, rest)
+    )
+    block = psi[i[:, None] | j]
+    return block @ jnp.conj(block.T)
+
+
+def entanglement_entropy(psi: Inexact[Array, " N"], qubits: Sequence[int]) -> Float[Array, ""]:
+    """−Tr ρ ln ρ for the reduced density matrix ρ of some qubits, in nats.
+
+    The derivative is infinite where a new eigenvalue of ρ leaves zero; there it is that of the others.
+    """
+    rho = reduced_density_matrix(psi, qubits)
+    tiny = jnp.finfo(rho.dtype).eps
+
+    def log(p):
+        return jnp.log(jnp.maximum(p, tiny))
+
+    return -jnp.trace(funmh(rho, lambda p: p * log(p))).real
+
+
+def _split(circuit, initial):
+    """The state as real and imaginary parts (2, S, N), and its shape."""
+    real = jnp.finfo(circuit.parameters.dtype).dtype
+    psi = zero_state(circuit.n, jnp.result_type(real, jnp.complex64)) if initial is None else jnp.asarray(initial)
+    if not jnp.issubdtype(psi.dtype, jnp.inexact):
+        psi = psi.astype(float)
+    if psi.ndim < 1 or psi.shape[-1] != 1 << circuit.n:
+        raise InputError(
+            f"circuits: the state has shape {psi.shape}; {circuit.n} qubits have {1 << circuit.n} amplitudes."
+        )
+    if circuit.n_parameters or circuit.matrices:
+        psi = psi.astype(jnp.result_type(psi, real))
+    dtype = jnp.finfo(psi.dtype).dtype
+    V = jnp.stack([psi.real.astype(dtype), psi.imag.astype(dtype)]).reshape(2, -1, psi.shape[-1])
+    return V, psi.shape
