@@ -271,22 +271,39 @@ def apply_pair(V, u, tables: Tables, elsewhere=1.0):
     b, active, sign, partner = tables
     same = [jnp.where(active, jnp.where(b, u[c, 1, 1], u[c, 0, 0]), elsewhere * (1 - c)) for c in (0, 1)]
     other = [jnp.where(active, jnp.where(b, u[c, 1, 0], u[c, 0, 1]), 0.0) * sign for c in (0, 1)]
-    x, y = V, V.at[..., partner].get(mode="promise_in_bounds", unique_indices=True)
-    re = same[0] * x[0] - same[1] * x[1] + other[0] * y[0] - other[1] * y[1]
-    im = same[0] * x[1] + same[1] * x[0] + other[0] * y[1] + other[1] * y[0]
-    return jax.lax.optimization_barrier(jnp.stack([re, im]).astype(V.dtype))
+    same, other, Y = jax.lax.optimization_barrier((same, other, partners(V, partner)))
+    return jax.lax.optimization_barrier((times(same, V) + times(other, Y)).astype(V.dtype))
+
+
+def partners(V, partner):
+    return V.at[..., partner].get(mode="promise_in_bounds", unique_indices=True)
+
+
+def times(z, V):
+    """z V for complex numbers z = (re, im), broadcast over the amplitudes.
+
+    Reversing the axis of real and imaginary parts, rather than stacking both results, leaves XLA one plain loop.
+    """
+    signs = jnp.array([-1.0, 1.0], V.dtype).reshape(2, *[1] * (V.ndim - 1))
+    return z[0] * V + z[1] * signs * V[::-1]
 
 
 def pair_pull(V, W, u, tables):
     X = apply_pair(jnp.concatenate([V, W], 1), dagger(u), tables)
     V, W = jnp.split(X, 2, 1)
     b, active, sign, partner = tables
-    Y = V.at[..., partner].get(mode="promise_in_bounds", unique_indices=True) * jnp.asarray(sign, V.dtype)
-    products = jnp.stack([p for Z in (V, Y) for p in (W[0] * Z[0] + W[1] * Z[1], W[1] * Z[0] - W[0] * Z[1])])
-    classes = jnp.stack([active & ~b, active & b], 1).astype(V.dtype)
-    T = jnp.sum(products, 1) @ classes  # (same re, same im, other re, other im) x b
-    K = jnp.stack([jnp.stack([T[c, 0], T[2 + c, 0], T[2 + c, 1], T[c, 1]]) for c in (0, 1)])
-    return V, W, K.reshape(2, 2, 2)
+    classes = jnp.stack([active & ~b, active & b]).astype(V.dtype)
+    parts = (W[:, None] * classes[:, None]).reshape(4, -1)  # (re and im) x b
+    Y = partners(V, partner) * jnp.asarray(sign, V.dtype)
+    same, other = (_conjugated(parts @ Z.reshape(2, -1).T) for Z in (V, Y))
+    rows = [jnp.stack([same[:, 0], other[:, 0]], -1), jnp.stack([other[:, 1], same[:, 1]], -1)]
+    return V, W, jnp.stack(rows, 1)
+
+
+def _conjugated(products):
+    """From W_c Z_d (re and im of W, b; re and im of Z) the real and imaginary parts of W Z*, (2, b)."""
+    q = products.reshape(2, 2, 2)
+    return jnp.stack([q[0, :, 0] + q[1, :, 1], q[1, :, 0] - q[0, :, 1]])
 
 
 class Diagonal(Generated):
@@ -297,22 +314,23 @@ class Diagonal(Generated):
         self.b = [parity(layout & m.m).astype(bool) for m in masks]
         self.active = [(layout & m.controls) == m.values for m in masks]
 
+    def _entries(self, u, k, elsewhere):
+        b, active = self.b[k], self.active[k]
+        return [jnp.where(active, jnp.where(b, u[k, c, 1, 1], u[k, c, 0, 0]), elsewhere * (1.0 - c)) for c in (0, 1)]
+
     def apply(self, V, u):
-        re, im = jnp.ones((), V.dtype), jnp.zeros((), V.dtype)
-        for k, (b, active) in enumerate(zip(self.b, self.active)):
-            r, i = (jnp.where(active, jnp.where(b, u[k, c, 1, 1], u[k, c, 0, 0]), 1.0 - c) for c in (0, 1))
+        re, im = self._entries(u, 0, 1.0)
+        for k in range(1, self.members):
+            r, i = self._entries(u, k, 1.0)
             re, im = re * r - im * i, re * i + im * r
-        return jnp.stack([re * V[0] - im * V[1], re * V[1] + im * V[0]]).astype(V.dtype)
+        return times(jax.lax.optimization_barrier((re, im)), V).astype(V.dtype)
 
     def inverse(self, V, u):
         return self.apply(V, dagger(u))
 
     def generate(self, V, K):
-        re = im = jnp.zeros((), V.dtype)
-        for k, (b, active) in enumerate(zip(self.b, self.active)):
-            r, i = (jnp.where(active, jnp.where(b, K[k, c, 1, 1], K[k, c, 0, 0]), 0.0) for c in (0, 1))
-            re, im = re + r, im + i
-        return jnp.stack([re * V[0] - im * V[1], re * V[1] + im * V[0]]).astype(V.dtype)
+        entries = [self._entries(K, k, 0.0) for k in range(self.members)]
+        return times([sum(e[c] for e in entries) for c in (0, 1)], V).astype(V.dtype)
 
     def pull(self, V, W, u):
         V, W = jnp.split(self.inverse(jnp.concatenate([V, W], 1), u), 2, 1)

@@ -12,12 +12,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Complex, Inexact
 
 from pullback.core import InputError
+
+
+_RUNS = 3  # of ones in x, up to which axes are reversed; tensors of high rank compile badly
 
 
 class PauliString(NamedTuple):
@@ -130,22 +134,32 @@ class PauliSum(eqx.Module):
             raise InputError(
                 f"PauliSum on {self.n} qubits: the state has {psi.shape[-1]} amplitudes, not {1 << self.n}."
             )
-        dtype = jnp.result_type(psi, jnp.complex64)
         groups: dict[int, list[int]] = {}
         for k, string in enumerate(self.strings):
             groups.setdefault(string.x, []).append(k)
-        i = np.arange(1 << self.n)
-        out = jnp.zeros(psi.shape, dtype)
+        re, im = psi.real, psi.imag
+        out_re, out_im = jnp.zeros_like(re), jnp.zeros_like(im)
         for x, members in groups.items():
-            signs = np.stack([_signs(self.strings[k], i) for k in members])
-            odd = np.array([(self.strings[k].x & self.strings[k].z).bit_count() % 2 for k in members], bool)
-            diagonal = jnp.zeros(1 << self.n, dtype)
-            for part, unit in ((~odd, 1.0), (odd, -1.0j)):
-                if part.any():
-                    c = self.coefficients[np.array(members)[part]].astype(jnp.finfo(dtype).dtype)
-                    diagonal = diagonal + jnp.asarray(unit, dtype) * (c @ jnp.asarray(signs[part], c.dtype))
-            out = out + diagonal * (psi if x == 0 else psi[..., i ^ x])
-        return out
+            even, odd = self._diagonals(members, re.dtype)
+            re_x, im_x = _flipped(re, x), _flipped(im, x)
+            if even is not None:
+                out_re, out_im = out_re + even * re_x, out_im + even * im_x
+            if odd is not None:  # times -i
+                out_re, out_im = out_re + odd * im_x, out_im - odd * re_x
+        return jax.lax.complex(out_re, out_im)
+
+    def _diagonals(self, members, dtype):
+        """What strings with the same x have as signs, summed: of those with an even and an odd number of Y."""
+        i = jnp.arange(1 << self.n)
+        sums: list[Any] = [None, None]
+        for k in members:
+            x, z = self.strings[k].x, self.strings[k].z
+            m = (x & z).bit_count()
+            term = (1, 1, -1, -1)[m % 4] * self.coefficients[k].astype(dtype)
+            if z:
+                term = jnp.where(jax.lax.population_count(i & z) & 1, -term, term)
+            sums[m % 2] = term if sums[m % 2] is None else sums[m % 2] + term
+        return sums
 
     def matrix(self) -> Complex[Array, "N N"]:
         """H as a dense matrix; row and column i stand for the basis state of bits i, qubit 0 the least significant."""
@@ -166,10 +180,28 @@ class PauliSum(eqx.Module):
         return " + ".join(f"{float(c):g}*{s}" for c, s in zip(self.coefficients, self.strings))
 
 
-def _signs(string: PauliString, i: np.ndarray) -> np.ndarray:
-    """(−1)^{parity(i & z)} times (−i)^m, or times (−i)^m / (−i) if m, the number of Y, is odd."""
-    m = (string.x & string.z).bit_count()
-    return (1.0 - 2.0 * (np.bitwise_count(i & string.z) % 2)) * (1, 1, -1, -1)[m % 4]
+def _flipped(a, x: int):
+    """a[..., i ^ x]: each run of ones in x reverses an axis."""
+    n = a.shape[-1].bit_length() - 1
+    runs, q = [], 0
+    while x >> q:
+        if x >> q & 1:
+            end = q
+            while x >> end & 1:
+                end += 1
+            runs.append((q, end))
+            q = end
+        q += 1
+    if len(runs) > _RUNS:
+        return a[..., jnp.arange(1 << n) ^ x]
+    shape, axes, low = [], [], 0
+    for start, end in runs:
+        shape += [1 << (start - low), 1 << (end - start)]
+        axes.append(len(shape))
+        low = end
+    shape = [1 << (n - low), *reversed(shape)]
+    axes = [a.ndim - 1 + len(shape) - k for k in axes]
+    return jnp.flip(a.reshape(*a.shape[:-1], *shape), axes).reshape(a.shape) if runs else a
 
 
 def heisenberg(n: int, coupling: ArrayLike = 1.0, *, periodic: bool = True) -> PauliSum:
