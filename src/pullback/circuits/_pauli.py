@@ -20,7 +20,6 @@ from jaxtyping import Array, ArrayLike, Complex, Inexact
 
 from pullback.core import InputError
 
-
 _RUNS = 3  # of ones in x, up to which axes are reversed; tensors of high rank compile badly
 
 
