@@ -43,14 +43,16 @@ def of_pullback(task, n, depth, dtype):
         return expect(hamiltonian, circuit.with_parameters(theta))
 
     gradient = jax.value_and_grad(energy)
+    def hvp(theta, v):
+        return jax.jvp(jax.grad(energy), (theta,), (v,))[1]
+
     match task:
         case "forward":
             f, args = energy, (theta,)
         case "gradient":
             f, args = gradient, (theta,)
         case "hvp":
-            f = lambda theta, v: jax.jvp(jax.grad(energy), (theta,), (v,))  # noqa: E731
-            args = theta, jnp.ones_like(theta)
+            f, args = hvp, (theta, jnp.ones_like(theta))
         case "batch":  # 32 circuits, one after the other; together they leave the caches of a CPU
             f, args = lambda thetas: jax.lax.map(gradient, thetas), (theta + jnp.arange(32)[:, None],)
         case _:

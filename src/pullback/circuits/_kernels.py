@@ -28,7 +28,7 @@ import numpy as np
 from pullback.circuits._gates import Masks
 
 Layout = np.ndarray
-_BLOCK = 5  # qubits whose transition matrices come from one product of matrices
+_BLOCK = 3  # qubits whose transition matrices come from one product of matrices
 _LOW = 5  # low qubits are moved to the top: shorter loops than 2^5 do not pay
 
 
@@ -115,7 +115,7 @@ class Generated(ABC):
         return V, dV - self.generate(V, K)
 
 
-class Locals(Generated):
+class Locals:
     """One gate on each of some qubits."""
 
     def __init__(self, n: int, qubits: Sequence[int], layout: Layout):
@@ -147,24 +147,19 @@ class Locals(Generated):
             V = permute(_gates(V, u, gates), back)
         return V
 
-    def generate(self, V, K):
-        total, at = jnp.zeros_like(V), []
-        for there, back, gates in self.phases:
-            V, at = permute(V, there), [back, *at]
-            part = sum(_gate(V, K[k], p) for k, p in gates)
-            for table in at:
-                part = permute(part, table)
-            total = total + part
-        return total
-
     def tangent(self, V, dV, u, K):
-        X = jnp.concatenate([V, dV], 1)
+        du = multiply(u, K)
         for there, _, gates in self.phases:
-            X = permute(X, there)
-            V, dV = jnp.split(X, 2, 1)
-            dV = dV + sum(_gate(V, K[k], p) for k, p in gates)
-            X = _gates(jnp.concatenate([V, dV], 1), u, gates)
-        return tuple(jnp.split(X, 2, 1))
+            V, dV = _gate_tangents(permute(V, there), permute(dV, there), u, du, gates)
+        return V, dV
+
+    def untangent(self, V, dV, u, K):
+        u = _held(dagger(u))
+        du = -multiply(K, u)
+        for _, back, gates in reversed(self.phases):
+            V, dV = _gate_tangents(V, dV, u, du, gates)
+            V, dV = permute(V, back), permute(dV, back)
+        return V, dV
 
     def pull(self, V, W, u):
         found: list[Any] = [None] * self.members
@@ -189,17 +184,42 @@ def _gates(V, u, gates):
     return V
 
 
+def _gate_tangents(V, dV, u, du, gates):
+    for k, p in gates:
+        V, dV = _gate(V, u[k], p), _gate_tangent(V, dV, u[k], du[k], p)
+    return V, dV
+
+
 @partial(jax.jit, static_argnums=2)
 def _gate(V, u, p: int):
     """The matrix u (2, 2, 2) on the bit at position p."""
+    return _joined(_mixed(V, u, p), V.shape)
+
+
+@partial(jax.jit, static_argnums=4)
+def _gate_tangent(V, dV, u, du, p: int):
+    """u dV + du V on the bit at position p."""
+    return _joined([a + b for a, b in zip(_mixed(dV, u, p), _mixed(V, du, p))], V.shape)
+
+
+def _mixed(V, u, p):
+    """Real parts of both halves of u V, then the imaginary parts."""
     x = V.reshape(2, -1, 2, 1 << p)
     r0, r1, i0, i1 = x[0, :, 0], x[0, :, 1], x[1, :, 0], x[1, :, 1]
     (ar, br), (cr, dr) = u[0]
     (ai, bi), (ci, di) = u[1]
-    re = jnp.stack([ar * r0 - ai * i0 + br * r1 - bi * i1, cr * r0 - ci * i0 + dr * r1 - di * i1], 1)
-    im = jnp.stack([ar * i0 + ai * r0 + br * i1 + bi * r1, cr * i0 + ci * r0 + dr * i1 + di * r1], 1)
+    return [
+        ar * r0 - ai * i0 + br * r1 - bi * i1,
+        cr * r0 - ci * i0 + dr * r1 - di * i1,
+        ar * i0 + ai * r0 + br * i1 + bi * r1,
+        cr * i0 + ci * r0 + dr * i1 + di * r1,
+    ]
+
+
+def _joined(parts, shape):
+    V = jnp.stack([jnp.stack(parts[:2], 1), jnp.stack(parts[2:], 1)]).reshape(shape)
     # Without the barrier XLA fuses gates into one loop that recomputes all earlier ones for each amplitude.
-    return jax.lax.optimization_barrier(jnp.stack([re, im]).reshape(V.shape))
+    return jax.lax.optimization_barrier(V)
 
 
 def _transitions(X, gates):
@@ -211,11 +231,8 @@ def _transitions(X, gates):
         rest = rest[len(block) :]
         width = block[-1][1] - first + 1
         d = 1 << width
-        half = X.shape[1] // 2
-        Z = X.reshape(2, 2, half, -1, d, 1 << first)
-        Z = jnp.moveaxis(Z, 4, 2).reshape(2, 2, d, -1)  # re or im, V or W, bits of the block, all others
-        Q = Z[:, 1].reshape(2 * d, -1) @ Z[:, 0].reshape(2 * d, -1).T
-        Q = Q.reshape(2, d, 2, d)
+        V, W = (Z.reshape(2, -1, d, 1 << first) for Z in jnp.split(X, 2, 1))
+        Q = jnp.einsum("chal,ehbl->hcaeb", W, V).sum(0)
         R = jnp.stack([Q[0, :, 0] + Q[1, :, 1], Q[1, :, 0] - Q[0, :, 1]]).reshape(2, d * d)
         trace = jnp.asarray(_partial_traces(tuple(p - first for _, p in block), width), R.dtype)
         T = (R @ trace.T).reshape(2, len(block), 2, 2)
