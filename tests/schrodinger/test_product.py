@@ -38,6 +38,7 @@ def test_matrix_apply_and_inverse():
     )
 
 
+@pytest.mark.slow
 def test_potential_from_a_file_in_two_dimensions(tmp_path):
     """An anisotropic oscillator: the density is a Gaussian, the potential exact up to the grid's error."""
     x, y = np.linspace(-4, 4, 31), np.linspace(-5, 5, 33)

@@ -65,7 +65,7 @@ class Shared:
     def __init__(self, name: str, value: Any, factor: float = 1.0):
         self.name, self.value, self.factor = name, value, factor
 
-    def __mul__(self, factor: float) -> "Shared":
+    def __mul__(self, factor: float | int) -> "Shared":
         return Shared(self.name, self.value, self.factor * float(factor))
 
     __rmul__ = __mul__

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float, Inexact
+from jaxtyping import Array, ArrayLike, Complex, Float, Inexact
 
 from pullback.circuits._blocks import Block, chain
 from pullback.circuits._program import Operation, Program, compile_blocks
+from pullback.circuits._qasm import read_qasm, write_qasm
 from pullback.core import InputError
 
 
@@ -54,8 +55,8 @@ class Circuit(eqx.Module):
     def n_parameters(self) -> int:
         return self.program.parameters
 
-    def with_parameters(self, parameters: Float[Array, " parameters"]) -> "Circuit":
-        """The circuit with other parameters, in the order of `parameters`.
+    def with_parameters(self, parameters: ArrayLike) -> "Circuit":
+        """The circuit with other parameters, (n_parameters,) real numbers in the order of `parameters`.
 
         Raises:
             InputError: there are not as many, or they are not real.
@@ -100,6 +101,27 @@ class Circuit(eqx.Module):
         from pullback.circuits._states import state  # the engine stands above
 
         return state(self, jnp.eye(1 << self.n, dtype=jnp.result_type(self.parameters, jnp.complex64))).T
+
+    @classmethod
+    def from_qasm(cls, text: str) -> "Circuit":
+        """The circuit of an OpenQASM 2 program, or one in a practical subset of OpenQASM 3.
+
+        Read are all gates of qelib1.inc and stdgates.inc, gate definitions, registers, loops over ranges of integers,
+        the modifiers ctrl, negctrl, inv and pow, constants, and inputs, which become shared parameters with value 0.
+        Quantum registers follow each other; barriers, measurements at the end and the global phase are dropped.
+
+        Raises:
+            InputError: the text cannot be read; the message has the line.
+        """
+        return cls(*read_qasm(text))
+
+    def to_qasm(self, version: int = 2) -> str:
+        """The circuit as an OpenQASM program of version 2 or 3, up to a global phase.
+
+        Raises:
+            InputError: the circuit has matrices on several qubits, or other things that OpenQASM cannot express.
+        """
+        return write_qasm(self, version)
 
     def __repr__(self) -> str:
         return f"Circuit({self.n} qubits, {len(self.program.word)} gates, {self.n_parameters} parameters)"

@@ -9,7 +9,7 @@ Strings with the same x share one pass over the state: their signs add up to one
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -30,7 +30,7 @@ class PauliString(NamedTuple):
     qubits: tuple[int, ...]
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str) -> "PauliString":
         """Reads "X0 Z3"; the empty text and "I" are the identity.
 
         Raises:
@@ -103,23 +103,23 @@ class PauliSum(eqx.Module):
         return eqx.tree_at(lambda h: h.coefficients, blank, coefficients)
 
     @classmethod
-    def from_string(cls, text: str, n: int | None = None) -> Self:
+    def from_string(cls, text: str, n: int | None = None) -> "PauliSum":
         """Reads "1.0*X0 X1 - 0.5*Z0 + Y2"; n is the smallest number of qubits that holds it, if not given.
 
         Raises:
             InputError: the text cannot be read.
         """
-        pieces = re.findall(r"([+-]?)\s*((?:[^+\-eE]|[eE][+-]?(?=\d))+)", text)
-        if not pieces or "".join(f"{a}{b}" for a, b in pieces).replace(" ", "") != re.sub(r"\s", "", text):
+        pieces = re.findall(r"((?:[+-]\s*)*)([^\s+\-](?:[^+\-eE]|[eE][+-]?(?=\d))*)", text.strip())
+        if not pieces or re.sub(r"\s", "", "".join(a + b for a, b in pieces)) != re.sub(r"\s", "", text):
             raise InputError(f"Pauli sum {text!r}: cannot be read; write it as '1.0*X0 X1 - 0.5*Z0'.")
         terms = []
-        for sign, body in pieces:
-            number, star, word = body.partition("*") if re.match(r"\s*[\d.]", body) else ("1", "*", body)
+        for signs, body in pieces:
+            number, star, word = body.partition("*") if re.match(r"[\d.]", body) else ("1", "*", body)
             try:
                 value = float(number)
             except ValueError:
                 raise InputError(f"Pauli sum {text!r}: {number.strip()!r} is not a number.") from None
-            terms.append((word if star else "", -value if sign == "-" else value))
+            terms.append((word if star else "", -value if signs.count("-") % 2 else value))
         sites = [q for word, _ in terms for q in PauliString.parse(word).qubits]
         return cls(max(sites, default=0) + 1 if n is None else n, terms)
 

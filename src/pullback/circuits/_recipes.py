@@ -1,7 +1,8 @@
 """Recipes: how the matrices of all operations follow from the parameters, as whole arrays.
 
 The 2x2 matrix of a member is a product over its chain of gates. Members whose chains are alike (Rz Rx Rz, …) are
-evaluated together; if there are many different chains, gate by gate.
+evaluated together, element by element; if there are many different chains, or long ones, all gates are evaluated and
+multiplied pairwise.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from pullback.circuits._program import Program
 from pullback.linalg import expm
 
 _MANY = 12  # different chains
+_LONG = 16  # elements of a chain
 
 
 class Leaves(NamedTuple):
@@ -71,23 +73,26 @@ class PairRecipe:
         for place, member in enumerate(members):
             chains.setdefault(tuple([steps[e[0]].matrix for e in member.chain]), []).append(place)
         self.groups: list[Group] = []
-        self.products: list[tuple[np.ndarray, np.ndarray]] = []  # (members, elements) at position 0, 1, … of the chain
-        if len(chains) <= _MANY:
+        self.products: list[tuple[np.ndarray, np.ndarray]] = []  # members, and their elements, padded with the identity
+        if len(chains) <= _MANY and max(map(len, chains)) <= _LONG:
             for names, places in chains.items():
                 entries = np.array([members[p].chain for p in places]).reshape(len(places), len(names), 3)
                 elements = [_element(program, steps, name, entries[:, j]) for j, name in enumerate(names)]
                 self.groups.append(Group(np.array(places), tuple(elements)))
             return
-        lengths = np.array([len(m.chain) for m in members])
-        firsts = np.cumsum(lengths) - lengths
         entries = np.array([entry for m in members for entry in m.chain])
         names = np.array([steps[e].matrix for e in entries[:, 0]])
         for name in np.unique(names):
             places = np.flatnonzero(names == name)
             self.groups.append(Group(places, (_element(program, steps, str(name), entries[places]),)))
-        for j in range(lengths.max()):
-            longer = np.flatnonzero(lengths > j)
-            self.products.append((longer, firsts[longer] + j))
+        lengths = np.array([len(m.chain) for m in members])
+        firsts = np.cumsum(lengths) - lengths
+        sizes = np.array([1 << (int(length) - 1).bit_length() for length in lengths])
+        for size in np.unique(sizes):
+            chosen = np.flatnonzero(sizes == size)
+            j = np.arange(size)
+            table = np.where(j < lengths[chosen, None], firsts[chosen, None] + j, len(entries))
+            self.products.append((chosen, table))
 
     def evaluate(self, leaves: Leaves) -> Float[Array, "members 2 2 2"]:
         arrays = [_chain(group, leaves) for group in self.groups]
@@ -99,10 +104,14 @@ class PairRecipe:
             u = u.at[back].get(mode="promise_in_bounds", unique_indices=True)
         if not self.products:
             return u
-        elements, (_, first) = u, self.products[0]
-        out = elements[first]
-        for members, places in self.products[1:]:
-            out = out.at[members].set(multiply(elements[places], out[members]), unique_indices=True)
+        identity = jnp.stack([jnp.eye(2, dtype=u.dtype), jnp.zeros((2, 2), u.dtype)])[None]
+        elements = jnp.concatenate([u, identity])
+        out = jnp.zeros((self.size, 2, 2, 2), u.dtype)
+        for members, table in self.products:
+            x = elements[table]
+            while x.shape[1] > 1:  # neighbours multiply; the later acts last
+                x = multiply(x[:, 1::2], x[:, ::2])
+            out = out.at[members].set(x[:, 0], unique_indices=True)
         return out
 
 

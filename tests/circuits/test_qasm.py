@@ -1,0 +1,129 @@
+"""OpenQASM against matrices written down from the languages' definitions."""
+
+import numpy as np
+import pytest
+
+from pullback import circuits as qc
+from pullback.core import InputError
+from tests.circuits import dense
+
+HEAD2 = 'OPENQASM 2.0;\ninclude "qelib1.inc";\n'
+HEAD3 = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
+
+
+def same_up_to_phase(a, b):
+    overlap = np.vdot(np.asarray(a), b) / len(b)
+    np.testing.assert_allclose(abs(overlap), 1, atol=1e-12)
+    np.testing.assert_allclose(np.asarray(a) * overlap / abs(overlap), b, atol=1e-12)
+
+
+def test_version_2():
+    text = HEAD2 + """
+    // two registers, a definition in a definition, broadcasting
+    gate turn(a, b) x, y { rx(a/2) x; cu1(-b^2) x, y; u2(0, pi) y; }
+    gate twice(a) x, y { turn(a, 2*a + sin(pi/6)) x, y; barrier x; ch y, x; }
+    qreg a[2]; qreg b[1];
+    creg c[3];
+    h a; twice(0.3) a[1], b[0]; cx a, b[0];
+    u3(0.1,0.2,-.3e0) a[0]; sdg b; crz(0.7) a[0],b[0]; cswap a[0],a[1],b[0]; rzz(0.4) a[0],b[0];
+    measure b -> c;
+    """  # fmt: skip
+    h, x = dense.CONSTANT["H"], dense.X
+    angle = 2 * 0.3 + 0.5
+    parts = [(h, [0]), (h, [1]), (dense.exp_pauli(x, 0.15), [1])]
+    out = np.eye(8)
+    for u, q in parts:
+        out = dense.embed(u, q, 3) @ out
+    out = dense.embed(np.diag([1, np.exp(-1j * angle**2)]), [2], 3, [1], [1]) @ out
+    out = dense.embed(dense.u3(np.pi / 2, 0, np.pi), [2], 3) @ out
+    out = dense.embed(h, [1], 3, [2], [1]) @ out
+    out = dense.embed(x, [2], 3, [1], [1]) @ dense.embed(x, [2], 3, [0], [1]) @ out
+    out = dense.embed(np.diag([1, -1j]), [2], 3) @ dense.embed(dense.u3(0.1, 0.2, -0.3), [0], 3) @ out
+    out = dense.embed(dense.exp_pauli(dense.Z, 0.7), [2], 3, [0], [1]) @ out
+    out = dense.embed(dense.CONSTANT["SWAP"], [1, 2], 3, [0], [1]) @ out
+    out = dense.embed(dense.exp_pauli(dense.pauli("ZZ"), 0.4), [0, 2], 3) @ out
+    same_up_to_phase(qc.Circuit.from_qasm(text).matrix(), out)
+
+
+def test_version_3():
+    text = HEAD3 + """
+    input float[64] theta;
+    const float half = 1/2;
+    qubit[3] q; bit[3] c;
+    for uint i in [0:2] { ry(half * (i + 1)) q[i]; }
+    ctrl @ U(0.3, 0.4, 0.5) q[0], q[2];
+    negctrl @ ctrl @ x q[0], q[1], q[2];
+    inv @ s q[1]; pow(-3) @ t q[1];
+    ctrl @ gphase(0.7) q[1];
+    rx(theta / 2) q[0]; rz(-theta) q[1];
+    cu(0.1, 0.2, 0.3, 0.4) q[2], q[0];
+    /* measured at the end */ c = measure q;
+    """  # fmt: skip
+    circuit = qc.Circuit.from_qasm(text)
+    assert circuit.with_parameters(circuit.parameters).n == 3
+    out = np.eye(8)
+    for q in range(3):
+        out = dense.embed(dense.exp_pauli(dense.Y, 0.5 * (q + 1)), [q], 3) @ out
+    out = dense.embed(np.exp(0.15j) * dense.u3(0.3, 0.4, 0.5), [2], 3, [0], [1]) @ out  # U of OpenQASM 3 has a phase
+    out = dense.embed(dense.X, [2], 3, [0, 1], [0, 1]) @ out
+    out = dense.embed(np.diag([1, -1j * np.exp(-0.75j * np.pi)]), [1], 3) @ out
+    out = dense.embed(np.diag([1, np.exp(0.7j)]), [1], 3) @ out
+    out = dense.embed(np.exp(0.4j) * dense.u3(0.1, 0.2, 0.3), [0], 3, [2], [1]) @ out
+    same_up_to_phase(circuit.matrix(), out)
+
+
+def test_round_trip():
+    """All gates, through both versions."""
+    rng = np.random.default_rng(3)
+    blocks = [qc.put(0, getattr(qc, g)) for g in ("X", "Y", "Z", "H", "S", "T", "SX")]
+    blocks += [qc.put(1, qc.daggered(getattr(qc, g))) for g in ("S", "T", "SX")]
+    blocks += [qc.put((1, 2), getattr(qc, g)) for g in ("SWAP", "iSWAP", "CNOT", "CZ")]
+    for name, (k, angles, _) in dense.ROTATION.items():
+        blocks.append(qc.put(rng.permutation(3)[:k].tolist(), getattr(qc, name)(*rng.normal(size=angles))))
+    blocks += [
+        qc.Toffoli,
+        qc.control(1, qc.put(0, qc.Ry(0.4)), values=0),
+        qc.control(2, qc.put(0, qc.U3(0.1, 0.2, 0.3))),
+        qc.rotor("X0 Y1 Z2", 0.7),
+        qc.TimeEvolution(qc.PauliSum(3, {"Z0 Z1": 0.3, "Z2": -0.4}), 0.9),
+        qc.put(2, qc.matrix_gate(dense.u3(0.4, 0.5, 0.6) * np.exp(0.3j))),
+        qc.control(0, qc.put(2, qc.matrix_gate(dense.u3(2.8, 0.5, 0.6) * np.exp(0.3j)))),
+        qc.put((2, 0), qc.daggered(qc.iSWAP)),
+    ]
+    circuit = qc.Circuit(3, blocks)
+    exact = np.asarray(circuit.matrix())
+    for version in (2, 3):
+        same_up_to_phase(qc.Circuit.from_qasm(circuit.to_qasm(version)).matrix(), exact)
+    many = qc.Circuit(3, [qc.control((0, 1), qc.put(2, qc.S))])
+    same_up_to_phase(qc.Circuit.from_qasm(many.to_qasm(3)).matrix(), np.asarray(many.matrix()))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("qreg q[2];\nfrob q[0];", "line 4: unknown gate or statement 'frob'"),
+        ("qreg q[2];\nrx q[0];", "line 4: rx takes 1 angles, not 0"),
+        ("qreg q[2];\nx q[2];", r"line 4: q\[2\]"),
+        ("qreg q[2];\ncx q[0],q[0];", "occurs twice"),
+        ("qreg q[2]; creg c[2];\nmeasure q->c;\nx q[0];", "line 5: x acts on a qubit after its measurement"),
+        ("qreg q[1]; creg c[1];\nif (c==1) x q[0];", "line 4: 'if' is not supported"),
+        ("qreg q[1];\nrx(1/0) q[0];", "division by zero"),
+        ("qreg q[1];\nrx(a) q[0];", "unknown name 'a'"),
+        ('include "mine.inc";', "cannot include"),
+        ("qreg q[1];\nx q[0]", "expected ';'"),
+        ("qreg q[1];\nx $;", "line 4: cannot read"),
+        ("", "no qubits"),
+    ],
+)
+def test_bad_programs(body, message):
+    with pytest.raises(InputError, match=message):
+        qc.Circuit.from_qasm(HEAD2 + body)
+
+
+def test_what_cannot_be_written():
+    with pytest.raises(InputError, match="matrix on several qubits"):
+        qc.Circuit(2, [qc.matrix_gate(np.eye(4))]).to_qasm()
+    with pytest.raises(InputError, match="do not commute"):
+        qc.Circuit(2, [qc.TimeEvolution(qc.transverse_ising(2), 0.1)]).to_qasm()
+    with pytest.raises(InputError, match="version=3"):
+        qc.Circuit(3, [qc.control((0, 1), qc.put(2, qc.H))]).to_qasm()

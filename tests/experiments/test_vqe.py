@@ -1,0 +1,49 @@
+"""vqe: optimisers reach the ground state of small rings, files are read, bad input is refused."""
+
+import numpy as np
+import pytest
+
+from pullback.core import InputError
+from pullback.experiments.vqe import VQE
+from pullback.runs import Run
+
+
+def test_four_spins():
+    experiment = VQE(qubits=4, depth=4, steps=60, learning_rate=0.05, optimiser=("adam", "lbfgs"))
+    result = experiment.run(experiment.prepare(), Run.null())
+    np.testing.assert_allclose(result.summary["exact_energy"], -8, atol=1e-12)
+    assert result.summary["error_lbfgs"] < 1e-4
+    assert 0 <= result.summary["error_adam"] < 1.0
+    assert result.converged
+    assert len(experiment.plot(result).axes) == 3
+
+
+def test_files(tmp_path):
+    model, program = tmp_path / "model.txt", tmp_path / "circuit.qasm"
+    model.write_text("# two spins\n-1.0 Z0 Z1\n0.5 * X0\n")
+    program.write_text(
+        'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\nry(0.3) q[0];\ncx q[0],q[1];\nry(0.4) q[1];\n'
+    )
+    experiment = VQE(hamiltonian=model, qasm=program, steps=2, learning_rate=0.1, optimiser=("gd",))
+    result = experiment.run(experiment.prepare(), Run.null())
+    matrix = np.diag([-1.0, 1, 1, -1]) + 0.5 * np.array([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]])
+    np.testing.assert_allclose(result.summary["exact_energy"], np.linalg.eigvalsh(matrix)[0], atol=1e-12)
+    energies = result.arrays["energy_gd"]
+    assert energies[2] < energies[1] < energies[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "message"),
+    [
+        ({"optimiser": ("newton",)}, None, "--optimiser"),
+        ({}, "1.0 Q0", "line 1"),
+        ({}, "a Z0", "not a number"),
+        ({}, "", "no terms"),
+    ],
+)
+def test_bad_input(tmp_path, options, text, message):
+    if text is not None:
+        options = {"hamiltonian": tmp_path / "model.txt"}
+        options["hamiltonian"].write_text(text)
+    with pytest.raises(InputError, match=message):
+        VQE(**options).prepare()
