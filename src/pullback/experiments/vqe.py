@@ -159,13 +159,12 @@ class VQE(Experiment):
         curves(left, steps, energies | line, xlabel="step", ylabel="energy", title="energy", dashed=tuple(line))
         if known:
             errors = {label: values - exact for label, values in energies.items()}
-            curves(middle, steps, errors, xlabel="step", ylabel=r"$E - E_0$", title="above the ground state")
-            middle.set_yscale("log")
+            title = "above the ground state"
+            curves(middle, steps, errors, xlabel="step", ylabel=r"$E - E_0$", title=title, yscale="log")
         else:
             middle.set_axis_off()
         norms = {_OPTIMISERS[name]: arrays[f"gradient_{name}"] for name in names}
-        curves(right, steps[:-1], norms, xlabel="step", ylabel=r"$|\nabla E|$", title="gradient")
-        right.set_yscale("log")
+        curves(right, steps[:-1], norms, xlabel="step", ylabel=r"$|\nabla E|$", title="gradient", yscale="log")
         return figure
 
 

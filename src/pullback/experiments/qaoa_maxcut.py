@@ -1,0 +1,240 @@
+r"""The quantum approximate optimisation algorithm for the largest cut of a graph."""
+
+import csv
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+from matplotlib.figure import Figure
+
+from pullback.circuits import (
+    Circuit,
+    H,
+    PauliSum,
+    Rx,
+    TimeEvolution,
+    expect,
+    probabilities,
+    put,
+    shared,
+    state,
+)
+from pullback.core import InputError
+from pullback.plots import curves, new_figure
+from pullback.runs import Experiment, Result, Run, option
+
+_LARGEST = 20  # nodes
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Graph:
+    """Nodes by name, and weighted edges between their numbers."""
+
+    names: tuple[str, ...]
+    edges: np.ndarray  # (edges, 2)
+    weights: np.ndarray
+
+    def cuts(self) -> np.ndarray:
+        """The cut of each of the 2^n ways to split the nodes; bit q tells on which side node q is."""
+        i = np.arange(1 << len(self.names))
+        total = np.zeros(len(i))
+        for (a, b), w in zip(self.edges, self.weights):
+            total += w * (((i >> a) ^ (i >> b)) & 1)
+        return total
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QaoaMaxcut(Experiment):
+    r"""Looks for the split of a graph's nodes that cuts the edges of largest total weight.
+
+    The circuit alternates p times the phases of the cut and rotations of all qubits, from the uniform superposition,
+
+        |γ, β⟩ = Π_l exp(−iβ_l Σ_q X_q) exp(−iγ_l C) |+…+⟩,      C = Σ_edges w_ab (1 − Z_a Z_b)/2,
+
+    and the 2p angles are chosen by gradients so that ⟨C⟩ is largest. They start at a linear ramp. The best cut of all
+    is found by enumeration and compared: the approximation ratio is ⟨C⟩ over it.
+
+    Input: `--graph edges.csv`, with the two nodes of an edge in each line, and its weight in a third column if it is
+    not one. Nodes have any names. A first line that says `source,target`, or whose third column is no number, is a
+    header.
+
+    Sources: E. Farhi, J. Goldstone, S. Gutmann, arXiv:1411.4028; Z. Wang, S. Hadfield, Z. Jiang, E. Rieffel, Phys. Rev.
+    A 97, 022304 (2018), arXiv:1706.02998 (the exact value at p = 1).
+    """
+
+    graph: Path | None = option(None, "file with the edges (.csv)")
+    nodes: int = option(12, "nodes of the random 3-regular graph, without a file", ge=4, le=_LARGEST)
+    layers: int = option(6, "number of layers p", ge=1, le=1000)
+    steps: int = option(100, "steps of L-BFGS", ge=1)
+    seed: int = option(0, "seed of the graph")
+
+    citation = "E. Farhi, J. Goldstone, S. Gutmann, arXiv:1411.4028"
+
+    def prepare(self) -> Graph:
+        """The graph."""
+        if self.graph is None:
+            if self.nodes % 2:
+                raise InputError(f"--nodes {self.nodes}: a 3-regular graph has an even number of nodes")
+            return _random_regular(self.nodes, self.seed)
+        return _read_graph(self.graph)
+
+    def run(self, problem: Graph, run: Run) -> Result:
+        """L-BFGS on the 2p angles."""
+        circuit, cut = qaoa_circuit(problem, self.layers)
+        cuts = problem.cuts()
+        best = float(cuts.max())
+        run.log(f"{len(problem.names)} nodes, {len(problem.weights)} edges; best cut {best:g}")
+
+        def loss(angles):
+            return -expect(cut, circuit(angles))
+
+        optimiser, gradient = optax.lbfgs(), optax.value_and_grad_from_state(loss)
+
+        def step(s):
+            value, slope = gradient(s["angles"], state=s["memory"])
+            update, memory = optimiser.update(slope, s["memory"], s["angles"], value=value, grad=slope, value_fn=loss)
+            k = s["step"]
+            return {
+                "angles": s["angles"] + update,
+                "memory": memory,
+                "cut": s["cut"].at[k].set(jnp.negative(value)),
+                "gradient": jnp.linalg.norm(slope),
+                "step": k + 1,
+            }
+
+        @jax.jit
+        def advance(s: dict[str, Any], n: Array) -> dict[str, Any]:
+            stop = jnp.minimum(s["step"] + n, self.steps)
+            return jax.lax.while_loop(lambda s: (s["step"] < stop) & (s["gradient"] > 1e-9), step, s)
+
+        def done(s):
+            return int(s["step"]) >= self.steps or float(s["gradient"]) <= 1e-9
+
+        def report(s):
+            reached = float(s["cut"][max(int(s["step"]) - 1, 0)])
+            return {"cut": reached, "ratio": reached / best, "gradient": float(s["gradient"])}
+
+        ramp = (jnp.arange(self.layers) + 0.5) / self.layers
+        scale = 0.7 / np.abs(problem.weights).mean()
+        angles = jnp.stack([scale * ramp, 0.7 * (1 - ramp)], 1)
+        start = {
+            "angles": angles,
+            "memory": optimiser.init(angles),
+            "cut": jnp.full(self.steps, jnp.nan),
+            "gradient": jnp.array(jnp.inf),
+            "step": jnp.array(0),
+        }
+        final = run.loop("angles", start, advance, max_steps=self.steps, report=report, done=done)
+        chances = np.asarray(probabilities(jax.jit(lambda a: state(circuit(a)))(final["angles"])))
+        reached = float(chances @ cuts)
+        likely = int(np.argmax(chances))
+        summary = {
+            "cut": reached,
+            "best_cut": best,
+            "ratio": reached / best,
+            "probability_of_best": float(chances[cuts >= best - 1e-9].sum()),
+            "cut_of_likeliest": float(cuts[likely]),
+            "uniform_ratio": float(cuts.mean()) / best,
+        }
+        side = np.array([likely >> q & 1 for q in range(len(problem.names))])
+        arrays = {
+            "angles": np.asarray(final["angles"]),
+            "history": np.asarray(final["cut"])[: int(final["step"])],
+            "side": side,
+            "edges": problem.edges,
+            "weights": problem.weights,
+            "cuts": cuts,
+            "probabilities": chances,
+        }
+        return Result(arrays=arrays, summary=summary, converged=True, message="")
+
+    def plot(self, result: Result) -> Figure:
+        """The graph with its likeliest split, the distribution of cuts, the angles."""
+        arrays = result.arrays
+        figure, (left, middle, right) = new_figure(1, 3, width=13.0, height=4.0)
+        phase = 2 * np.pi * np.arange(len(arrays["side"])) / len(arrays["side"])
+        x, y = np.cos(phase), np.sin(phase)
+        for a, b in arrays["edges"]:
+            is_cut = arrays["side"][a] != arrays["side"][b]
+            left.plot(x[[a, b]], y[[a, b]], color="C1" if is_cut else "0.8", zorder=1, linewidth=1.8 if is_cut else 1.0)
+        left.scatter(x, y, c=np.where(arrays["side"], "#0072B2", "#FFFFFF"), edgecolors="black", s=110, zorder=2)
+        left.set_aspect("equal")
+        left.set_axis_off()
+        left.set_title("likeliest split; cut edges coloured")
+        values, places = np.unique(np.round(arrays["cuts"], 9), return_inverse=True)
+        found = np.bincount(places, arrays["probabilities"], len(values))
+        random = np.bincount(places, minlength=len(values)) / len(arrays["cuts"])
+        distributions = {"circuit": found, "uniform": random}
+        curves(middle, values, distributions, xlabel="cut", ylabel="probability", title="cuts", dashed=("uniform",))
+        number = np.arange(1, len(arrays["angles"]) + 1)
+        angles = {r"$\gamma$": arrays["angles"][:, 0], r"$\beta$": arrays["angles"][:, 1]}
+        curves(right, number, angles, xlabel="layer", ylabel="angle", title="angles")
+        return figure
+
+
+def qaoa_circuit(graph: Graph, p: int):
+    """angles (p, 2) of γ and β -> circuit; and the observable C."""
+    n = len(graph.names)
+    zz = [(f"Z{a} Z{b}", -w / 2) for (a, b), w in zip(graph.edges.tolist(), graph.weights.tolist())]
+    phases = PauliSum(n, zz)
+    cut = phases + PauliSum(n, [("", float(graph.weights.sum()) / 2)])
+
+    def circuit(angles):
+        blocks: list[Any] = [put(q, H) for q in range(n)]
+        for k in range(p):
+            beta = shared(f"beta{k}", angles[k, 1])
+            blocks.append(TimeEvolution(phases, angles[k, 0]))
+            blocks += [put(q, Rx(2 * beta)) for q in range(n)]
+        return Circuit(n, blocks)
+
+    return circuit, cut
+
+
+def _random_regular(n: int, seed: int) -> Graph:
+    """A random 3-regular graph: pairs of stubs, drawn again until no edge occurs twice."""
+    rng = np.random.default_rng(seed)
+    while True:
+        edges = np.sort(rng.permutation(np.repeat(np.arange(n), 3)).reshape(-1, 2), 1)
+        if (edges[:, 0] != edges[:, 1]).all() and len(np.unique(edges, axis=0)) == len(edges):
+            return Graph(tuple(map(str, range(n))), edges, np.ones(len(edges)))
+
+
+def _read_graph(path: Path) -> Graph:
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    names: dict[str, int] = {}
+    edges: dict[tuple[int, int], float] = {}
+    for line, row in enumerate(rows, 1):
+        cells = [cell.strip() for cell in row]
+        if not any(cells) or cells[0].startswith("#"):
+            continue
+        if len(cells) not in (2, 3) or not all(cells):
+            raise InputError(f"{path}, line {line}: needs two nodes and perhaps a weight, found {','.join(row)!r}")
+        try:
+            weight = float(cells[2]) if len(cells) == 3 else 1.0
+        except ValueError:
+            if not edges:
+                continue  # a header
+            raise InputError(f"{path}, line {line}: the weight {cells[2]!r} is not a number") from None
+        if not edges and cells[:2] == ["source", "target"]:
+            continue
+        if cells[0] == cells[1] or not np.isfinite(weight):
+            raise InputError(f"{path}, line {line}: an edge joins two different nodes and has a finite weight")
+        a, b = sorted(names.setdefault(name, len(names)) for name in cells[:2])
+        if (a, b) in edges:
+            raise InputError(f"{path}, line {line}: the edge {cells[0]}, {cells[1]} occurs twice")
+        edges[a, b] = weight
+    if not edges:
+        raise InputError(f"{path}: has no edges")
+    if len(names) > _LARGEST:
+        raise InputError(f"{path}: has {len(names)} nodes; up to {_LARGEST} are possible")
+    if not any(edges.values()):
+        raise InputError(f"{path}: all weights are zero")
+    return Graph(tuple(names), np.array(list(edges)), np.array(list(edges.values())))
