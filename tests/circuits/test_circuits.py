@@ -150,6 +150,7 @@ def test_all_modes():
     check_derivatives(energy, circuit.parameters, samples=1, throw=True)
 
 
+@pytest.mark.slow
 def test_large_evolution():
     """Strings that do not commute on more qubits than become a matrix: a Chebyshev series."""
     h = qc.transverse_ising(7, 0.7)

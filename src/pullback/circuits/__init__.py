@@ -40,6 +40,7 @@ from pullback.circuits._blocks import (
     shared,
 )
 from pullback.circuits._circuit import Circuit, gate_count
+from pullback.circuits._geometry import natural_gradient, parameter_shift, quantum_geometric_tensor
 from pullback.circuits._layouts import variational_circuit
 from pullback.circuits._pauli import PauliString, PauliSum, heisenberg, transverse_ising
 from pullback.circuits._program import Operation
@@ -112,4 +113,8 @@ __all__ = [
     "sample",
     "state",
     "zero_state",
+    # geometry and shifts
+    "natural_gradient",
+    "parameter_shift",
+    "quantum_geometric_tensor",
 ]

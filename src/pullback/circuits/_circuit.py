@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Complex, Float, Inexact
@@ -70,6 +71,13 @@ class Circuit(eqx.Module):
         if not jnp.issubdtype(theta.dtype, jnp.floating):
             theta = theta.astype(float)
         return eqx.tree_at(lambda c: c.parameters, self, theta)
+
+    def of_program(self, program: Program, parameters: Array) -> "Circuit":
+        """The circuit of another program with the same matrices and coefficients of Hamiltonians."""
+        other = jax.tree.map(lambda leaf: leaf, self)
+        object.__setattr__(other, "program", program)
+        object.__setattr__(other, "parameters", parameters)
+        return other
 
     @property
     def operations(self) -> Iterator[Operation]:

@@ -1,0 +1,46 @@
+"""The metric of the Bloch sphere, and shifts against reverse mode."""
+
+import jax
+import numpy as np
+import pytest
+
+from pullback import circuits as qc
+from pullback.core import InputError
+
+
+def test_bloch_sphere():
+    """cos θ/2 |0> + e^{iφ} sin θ/2 |1>: metric diag(1, sin²θ)/4, Berry curvature of half a solid angle."""
+    theta, phi = 0.7, 0.4
+    q = qc.quantum_geometric_tensor(qc.Circuit(1, [qc.Ry(theta), qc.P(phi)]))
+    np.testing.assert_allclose(q.real, np.diag([1, np.sin(theta) ** 2]) / 4, atol=1e-15)
+    np.testing.assert_allclose(q.imag, np.sin(theta) / 4 * np.array([[0, 1], [-1, 0]]), atol=1e-15)
+
+
+def test_natural_gradient():
+    """E = cos θ has the natural gradient -4 sin θ."""
+    z = qc.PauliSum(1, {"Z0": 1.0})
+    (found,) = qc.natural_gradient(z, qc.Circuit(1, [qc.Ry(0.7)]), damping=1e-12)
+    np.testing.assert_allclose(found, -4 * np.sin(0.7), rtol=1e-10)
+    with pytest.raises(InputError, match="damping"):
+        qc.natural_gradient(z, qc.Circuit(1, [qc.Ry(0.7)]), damping=0.0)
+
+
+def test_shifts():
+    """All gates with angles, shared ones, controls, adjoints; second derivatives by shifting twice are left to AD."""
+    a = qc.shared("a", 0.3)
+    blocks = [
+        qc.kron(qc.Ry(0.4), qc.Ry(0.9), qc.Ry(1.3)),
+        qc.put(0, qc.Rx(a)),
+        qc.put((0, 1), qc.Rzz(-2 * a)),
+        qc.put((1, 2), qc.fSim(0.5, 0.8)),
+        qc.daggered(qc.put(1, qc.U3(0.1, 0.2, 0.3))),
+        qc.control(0, qc.put(2, qc.Rx(0.6))),
+        qc.control(1, qc.put(0, qc.P(0.7)), values=0),
+        qc.rotor("X0 Y1 Z2", 0.45),
+        qc.put((2, 0), qc.Rxx(0.2)),
+    ]
+    circuit, h = qc.Circuit(3, blocks), qc.heisenberg(3)
+    exact = jax.grad(lambda theta: qc.expect(h, circuit.with_parameters(theta)))(circuit.parameters)
+    np.testing.assert_allclose(qc.parameter_shift(h, circuit), exact, atol=1e-13)
+    with pytest.raises(InputError, match="no shift rule"):
+        qc.parameter_shift(qc.heisenberg(2), qc.Circuit(2, [qc.TimeEvolution(qc.heisenberg(2), 0.1)]))
