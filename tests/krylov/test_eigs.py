@@ -66,6 +66,7 @@ def test_projector_on_a_double_eigenvalue():
     np.testing.assert_allclose(jax.jvp(jax.grad(f), (0.0,), (1.0,))[1], second, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_transfer_matrix_of_a_wide_ising_strip():
     """The 2D Ising model on a cylinder, matrix-free: log λ_max against the exact product formula (Onsager, Kaufman)."""
     width, coupling = 8, 0.4

@@ -214,6 +214,7 @@ def test_triple_level_in_three_dimensions():
     np.testing.assert_allclose(total, 2.5, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_levels_inside_the_spectrum():
     hamiltonian = ising_ring(8)
     matrix = jax.vmap(hamiltonian(1.3))(jnp.eye(2**8))
