@@ -43,6 +43,7 @@ def of_pullback(task, n, depth, dtype):
         return expect(hamiltonian, circuit.with_parameters(theta))
 
     gradient = jax.value_and_grad(energy)
+
     def hvp(theta, v):
         return jax.jvp(jax.grad(energy), (theta,), (v,))[1]
 
