@@ -5,8 +5,8 @@ because circuits of a million gates are written as a million blocks.
 """
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -225,13 +225,13 @@ class Daggered(Block):
         return self.block.n
 
 
-def put(qubits: int | Sequence[int], block: Block) -> Block:
+def put(qubits: SupportsIndex | Iterable[SupportsIndex], block: Block) -> Block:
     """The block with its qubit i on qubits[i]: `put(3, X)`, `put((0, 4), SWAP)`.
 
     Raises:
         InputError: as many qubits as the block has are needed, all different.
     """
-    where = (qubits,) if isinstance(qubits, int) else tuple(map(operator.index, qubits))
+    where = _integers("put", qubits)
     if len(where) != block.n or len(set(where)) != len(where) or min(where) < 0:
         raise InputError(
             f"put({qubits}, …): the block acts on {block.n} qubits; give as many different, non-negative ones."
@@ -239,14 +239,19 @@ def put(qubits: int | Sequence[int], block: Block) -> Block:
     return Placed(where, block)
 
 
-def control(controls: int | Sequence[int], block: Block, *, values: int | Sequence[int] | None = None) -> Block:
+def control(
+    controls: SupportsIndex | Iterable[SupportsIndex],
+    block: Block,
+    *,
+    values: SupportsIndex | Iterable[SupportsIndex] | None = None,
+) -> Block:
     """The block where the control qubits are 1, or have the given values: `control((0, 1), put(2, X))`.
 
     Raises:
         InputError: a control is among the qubits of the block or occurs twice; values are not 0 or 1.
     """
-    where = (controls,) if isinstance(controls, int) else tuple(map(operator.index, controls))
-    bits = (1,) * len(where) if values is None else (values,) if isinstance(values, int) else tuple(values)
+    where = _integers("control", controls)
+    bits = (1,) * len(where) if values is None else _integers("control", values)
     if not where or len(bits) != len(where) or not set(bits) <= {0, 1}:
         raise InputError(f"control({controls}, …, values={values}): needs one value, 0 or 1, for each control.")
     if len(set(where)) != len(where) or min(where) < 0 or set(where) & qubits_of(block):
@@ -258,10 +263,10 @@ def chain(*blocks: Block | Iterable[Block]) -> Block:
     """The blocks one after the other; the first acts first. Takes blocks and iterables of blocks."""
     flat: list[Block] = []
     for block in blocks:
-        if isinstance(block, Block):
-            flat.append(block)
-        else:
+        if isinstance(block, Iterable):
             flat += block
+        else:
+            flat.append(block)
     return Chain(_blocks("chain", flat))
 
 
@@ -364,9 +369,16 @@ def _blocks(name, blocks):
     return tuple(blocks)
 
 
+def _integers(name, given) -> tuple[int, ...]:
+    try:
+        return tuple(map(operator.index, given)) if np.ndim(given) else (operator.index(given),)
+    except TypeError:
+        raise InputError(f"{name}({given}, …): needs integers.") from None
+
+
 def _count(name, count):
-    if operator.index(count) < 0:
-        raise InputError(f"{name}({count}, …): the number of repetitions must not be negative.")
+    if not isinstance(count, SupportsIndex) or operator.index(count) < 0:
+        raise InputError(f"{name}({count}, …): the number of repetitions must be an integer and not negative.")
     return operator.index(count)
 
 

@@ -18,7 +18,8 @@ from pullback.core import InputError
 class Circuit(eqx.Module):
     """A circuit on n qubits, which are 0 to n − 1; qubit 0 is the least significant bit of a basis state.
 
-    Its leaves are `parameters` (the angles and times, flat, in gate order, each shared one once), the entries of
+    Its leaves are `parameters` (the angles and times, flat, in gate order, each shared one once; a daggered block keeps
+    the order of the block), the entries of
     `matrices` (by number of qubits) and `couplings` (coefficients of Hamiltonians): `jax.grad` with respect to a
     circuit works. The rest is fixed; circuits that differ in leaves only share compiled code.
 

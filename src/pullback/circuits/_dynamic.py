@@ -24,27 +24,18 @@ class Dynamic(Generated):
 
     def __init__(self, n: int, sizes: tuple[int, ...]):
         self.n, self.sizes = n, sizes
-        self.keys = ("pair", *map(matrix_key, sizes))
 
     def apply(self, V, u):
-        if not self.sizes:
-            return apply_pair(V, u["pair"], self._tables(u))
-        branches = [lambda V, u: apply_pair(V, u["pair"], self._tables(u))]
-        branches += [lambda V, u, k=k: self._dense(V, u[matrix_key(k)], u, k, 1.0) for k in self.sizes]
-        return jax.lax.switch(u["which"], branches, V, u)
+        return self._times(V, u, 1.0)
 
     def inverse(self, V, u):
-        return self.apply(V, {**u, **{key: dagger(u[key]) for key in self.keys}})
+        return self.apply(V, {**u, **{key: dagger(u[key]) for key in self._keys(u)}})
 
     def generate(self, V, K):
-        if not self.sizes:
-            return apply_pair(V, K["pair"], self._tables(K), elsewhere=0.0)
-        branches = [lambda V, K: apply_pair(V, K["pair"], self._tables(K), elsewhere=0.0)]
-        branches += [lambda V, K, k=k: self._dense(V, K[matrix_key(k)], K, k, 0.0) for k in self.sizes]
-        return jax.lax.switch(K["which"], branches, V, K)
+        return self._times(V, K, 0.0)
 
     def pull(self, V, W, u):
-        zeros = {key: jnp.zeros_like(u[key]) for key in self.keys}
+        zeros = {key: jnp.zeros_like(u[key]) for key in self._keys(u)}
 
         def pair(V, W, u):
             V, W, K = pair_pull(V, W, u["pair"], self._tables(u))
@@ -61,9 +52,28 @@ class Dynamic(Generated):
 
             return pull
 
-        if not self.sizes:
-            return pair(V, W, u)
-        return jax.lax.switch(u["which"], [pair, *map(dense, self.sizes)], V, W, u)
+        return self._switch(u, pair, dense, V, W, u)
+
+    def _keys(self, u):
+        return [key for key in ("pair", *map(matrix_key, self.sizes)) if key in u]
+
+    def _times(self, V, u, elsewhere):
+        """The step's matrix times the state; `elsewhere` times the state where it does not act."""
+
+        def pair(V, u):
+            return apply_pair(V, u["pair"], self._tables(u), elsewhere)
+
+        def dense(k):
+            return lambda V, u: self._dense(V, u[matrix_key(k)], u, k, elsewhere)
+
+        return self._switch(u, pair, dense, V, u)
+
+    def _switch(self, u, pair, dense, *operands):
+        """The branch that the step takes: `pair`, which may not occur in the segment, or `dense(k)`."""
+        branches = [pair] * ("pair" in u) + [dense(k) for k in self.sizes]
+        if len(branches) == 1:
+            return branches[0](*operands)
+        return jax.lax.switch(u["which"] - ("pair" not in u), branches, *operands)
 
     def _tables(self, u):
         m, x, s, controls, values = u["masks"]

@@ -91,6 +91,8 @@ class PauliSum(eqx.Module):
         coefficients = [c for _, c in pairs]
         if any(jnp.iscomplexobj(c) or jnp.shape(c) != () for c in coefficients):
             raise InputError("PauliSum: the coefficients must be real numbers.")
+        if n < 1:
+            raise InputError(f"PauliSum({n}, …): needs at least one qubit.")
         if any(isinstance(c, Tracer) for c in coefficients):
             self.coefficients = jnp.stack([jnp.asarray(c, float) for c in coefficients])
         else:
@@ -165,18 +167,30 @@ class PauliSum(eqx.Module):
         return self(jnp.eye(1 << self.n, dtype=complex)).T
 
     def __add__(self, other: "PauliSum") -> "PauliSum":
+        if not isinstance(other, PauliSum):
+            return NotImplemented
         if self.n != other.n:
             raise InputError(f"PauliSum: cannot add sums on {self.n} and {other.n} qubits.")
         coefficients = jnp.concatenate([self.coefficients, other.coefficients])
         return self.of(self.n, (*self.strings, *other.strings), coefficients)
 
     def __mul__(self, factor: ArrayLike) -> "PauliSum":
+        if jnp.iscomplexobj(factor) or jnp.shape(factor) != ():
+            raise InputError("PauliSum: can only be multiplied by a real number, or else is not Hermitian.")
         return self.of(self.n, self.strings, self.coefficients * factor)
 
     __rmul__ = __mul__
 
+    def __neg__(self) -> "PauliSum":
+        return self * -1.0
+
+    def __sub__(self, other: "PauliSum") -> "PauliSum":
+        return self + -other
+
     def __str__(self) -> str:
-        return " + ".join(f"{float(c):g}*{s}" for c, s in zip(self.coefficients, self.strings))
+        """What `from_string` reads, to the last digit."""
+        terms = zip(np.asarray(self.coefficients).tolist(), self.strings)
+        return " + ".join(f"{c!r}*{s}" for c, s in terms) or "0.0*I"
 
 
 def _flipped(a, x: int):

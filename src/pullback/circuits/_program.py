@@ -107,6 +107,7 @@ class _Builder:
     def __init__(self, n: int):
         self.n = n
         self.numbers: dict[Operation, int] = {}
+        self.operations: list[Operation] = []
         self.quick: dict[tuple[str, tuple[int, ...]], int] = {}  # of plain gates on qubits
         self.word: list[int] = []
         self.slots: list[int] = []
@@ -135,16 +136,21 @@ class _Builder:
             if len(set(operation.qubits + operation.controls)) < len(operation.qubits + operation.controls):
                 raise InputError(f"Circuit: {operation.name} has a control among its own qubits {operation.qubits}.")
             found = self.numbers[operation] = len(self.numbers)
+            self.operations.append(operation)
         return found
 
-    def angle(self, value: Any, factor: float = 1.0) -> None:
+    def angle(self, value: Any) -> None:
+        factor = 1.0
         if type(value) is Shared:
-            factor *= value.factor
+            factor = value.factor
             if value.name not in self.shared:
                 self.shared[value.name] = self._new(value.value), value.value
             slot, first = self.shared[value.name]
             if first is not value.value and not _same(first, value.value):
-                raise InputError(f"Circuit: the shared parameter {value.name!r} has two values.")
+                raise InputError(
+                    f"Circuit: the shared parameter {value.name!r} has two values. Inside `jit` call `shared` once and "
+                    "use the result in every gate; blocks that already hold it cannot be passed as arguments."
+                )
         else:
             slot = self._new(value)
         self.slots.append(slot)
@@ -173,7 +179,8 @@ class _Builder:
             self.kept.append(block)
         return self.known_sums[key]
 
-    def layers(self, block: Layers, where, controls, values, adjoint) -> None:
+    def layers(self, block: Layers, where, controls, values) -> None:
+        """Appends the repetitions of a block; their parameters are the rows, where there are rows."""
         marks = [len(a) for a in (self.word, self.slots, self.matrix_slots)]
         start, before = self.count, len(self.shared)
         if block.count == 0:
@@ -182,7 +189,7 @@ class _Builder:
         if rows is not None:
             inner = _Builder(self.n)
             inner.shared = {name: (0, value) for name, (_, value) in self.shared.items()}
-            inner.emit(block.block, where, controls, values, adjoint)
+            inner.emit(block.block, where, controls, values)
             if len(inner.shared) > before:
                 name = list(inner.shared)[before]
                 raise InputError(f"layers: use the shared parameter {name!r} once before, or with `repeat`.")
@@ -190,7 +197,7 @@ class _Builder:
                 raise InputError(
                     f"layers: parameters have {rows.shape[1]} columns, but the block has {inner.count} parameters."
                 )
-        self.emit(block.block, where, controls, values, adjoint)
+        self.emit(block.block, where, controls, values)
         word, slots, matrices = (a[m:] for a, m in zip((self.word, self.slots, self.matrix_slots), marks))
         factors = self.factors[marks[1] :]
         self.word += word * (block.count - 1)
@@ -206,7 +213,7 @@ class _Builder:
         self.count = start + columns * block.count
         if columns:
             self._drop(columns)
-            self.pieces += [(rows[::-1] if adjoint else rows).reshape(-1), []]
+            self.pieces += [rows.reshape(-1), []]
 
     def _drop(self, columns):
         """Forgets the last parameters: the block's own values, which the rows replace."""
@@ -223,13 +230,13 @@ class _Builder:
         if not isinstance(self.pieces[-1], list):
             self.pieces.append([])
 
-    def emit(self, block: Block, where, controls, values, adjoint) -> None:
-        """Appends a block whose qubit i is where[i] (None: i), under controls, or its adjoint."""
+    def emit(self, block: Block, where, controls, values) -> None:
+        """Appends a block whose qubit i is where[i] (None: i), under controls."""
         while type(block) is Placed:
             where = block.qubits if where is None else tuple(where[q] for q in block.qubits)
             block = block.block
         if type(block) is Gate:
-            self.gate(block, where, controls, values, adjoint)
+            self.gate(block, where, controls, values)
             return
 
         def place(qubits):
@@ -237,56 +244,67 @@ class _Builder:
 
         match block:
             case Chain():
-                for inner in reversed(block.blocks) if adjoint else block.blocks:
-                    self.emit(inner, where, controls, values, adjoint)
+                for inner in block.blocks:
+                    self.emit(inner, where, controls, values)
             case Controlled():
                 new = place(block.controls)
-                self.emit(block.block, where, controls + new, values + block.values, adjoint)
+                self.emit(block.block, where, controls + new, values + block.values)
             case Daggered():
-                self.emit(block.block, where, controls, values, not adjoint)
+                marks = len(self.word), len(self.slots), len(self.matrix_slots)
+                self.emit(block.block, where, controls, values)
+                self.adjoin(*marks)
             case Layers():
-                self.layers(block, where, controls, values, adjoint)
+                self.layers(block, where, controls, values)
             case Rotor():
                 moved = block.string.on(place(tuple(range(block.n))))
                 self.add(Operation("rotor", moved.qubits, controls, values, strings=(moved,)))
-                self.angle(block.angle, -1.0 if adjoint else 1.0)
+                self.angle(block.angle)
             case Evolution():
                 qubits = place(tuple(range(block.n)))
                 strings = tuple(s.on(qubits) for s in block.hamiltonian.strings)
                 used = tuple(sorted({q for s in strings for q in s.qubits}))
                 first = self.coefficients(block)
                 self.add(Operation("evolution", used, controls, values, strings=strings, first=first))
-                self.angle(block.time, -1.0 if adjoint else 1.0)
+                self.angle(block.time)
             case MatrixGate():
-                if adjoint and not block.unitary:
-                    pass  # the adjoint of any matrix is its conjugate transpose
                 qubits = place(tuple(range(block.n)))
                 self.matrix(block)
-                self.add(Operation("matrix", qubits, controls, values, adjoint, unitary=block.unitary))
+                self.add(Operation("matrix", qubits, controls, values, unitary=block.unitary))
             case _:
                 raise InputError(f"Circuit: {block!r} is not a block.")
 
-    def gate(self, block: Gate, where, controls, values, adjoint) -> None:
+    def gate(self, block: Gate, where, controls, values) -> None:
         kind = block.kind
         if where is None:
             where = tuple(range(KINDS[kind].qubits))
-        way = KINDS[kind].adjoint
-        if not controls and not adjoint:
+        if not controls:
             number = self.quick.get((kind, where))
             if number is None:
                 number = self.quick[kind, where] = self.number(Operation(kind, where))
             self.word.append(number)
         else:
-            self.add(Operation(kind, where, controls, values, adjoint and way == "flag"))
-        if not block.angles:
-            return
-        angles, factor = block.angles, 1.0
-        if adjoint:
-            factor = -1.0
-            if kind == "U3":
-                angles = (angles[0], angles[2], angles[1])
-        for value in angles:
-            self.angle(value, factor)
+            self.add(Operation(kind, where, controls, values))
+        for value in block.angles:
+            self.angle(value)
+
+    def adjoin(self, word: int, angle: int, matrix: int) -> None:
+        """Replaces what was appended after these marks by its adjoint; parameters keep their numbers.
+
+        So the parameters of a block, and the columns of its layers, have the same order as those of its adjoint.
+        """
+        end, slots, factors, new = len(self.slots), [], [], []
+        for k in reversed(self.word[word:]):
+            operation = self.operations[k]
+            new.append(self.number(_adjoint(operation)))
+            places = range(end - operation.angles, end)
+            end -= operation.angles
+            # U3(θ, φ, λ)† = U3(−θ, −λ, −φ)
+            order = (places[0], places[2], places[1]) if operation.kind == "U3" else places
+            slots += [self.slots[p] for p in order]
+            factors += [-self.factors[p] for p in order]
+        self.word[word:] = new
+        self.slots[angle:], self.factors[angle:] = slots, factors
+        self.matrix_slots[matrix:] = self.matrix_slots[matrix:][::-1]
 
     def parameters(self) -> Array:
         parts = [_numbers(p) if isinstance(p, list) else p for p in self.pieces if len(p)]
@@ -305,16 +323,17 @@ def compile_blocks(n: int, blocks: tuple[Block, ...]) -> tuple[Program, Array, d
     """
     builder = _Builder(n)
     for block in blocks:
-        builder.emit(block, None, (), (), False)
+        builder.emit(block, None, (), ())
     parameters = builder.parameters()
     if jnp.iscomplexobj(parameters):
         raise InputError("Circuit: the angles must be real.")
     if not jnp.issubdtype(parameters.dtype, jnp.floating):
         parameters = parameters.astype(float)
+    used, word = np.unique(np.array(builder.word, int), return_inverse=True)  # not those that only adjoints came from
     program = Program(
         n,
-        tuple(builder.numbers),
-        builder.word,
+        tuple(builder.operations[k] for k in used),
+        word,
         builder.slots,
         builder.factors,
         builder.matrix_slots,
@@ -325,11 +344,17 @@ def compile_blocks(n: int, blocks: tuple[Block, ...]) -> tuple[Program, Array, d
     return program, parameters, matrices, couplings
 
 
+def _adjoint(operation: Operation) -> Operation:
+    """The adjoint, but for the signs of the angles."""
+    flagged = operation.kind == "matrix" or (operation.kind in KINDS and KINDS[operation.kind].adjoint == "flag")
+    return operation._replace(adjoint=not operation.adjoint) if flagged else operation
+
+
 def _numbers(values: list[Any]) -> Array | np.ndarray:
     if any(isinstance(v, Tracer) for v in values):
         return jnp.stack([jnp.asarray(v) for v in values])
     array = np.array(values)
-    if array.dtype == object:
+    if array.dtype.kind not in "biufc":
         raise InputError("Circuit: an angle is not a number.")
     return array
 

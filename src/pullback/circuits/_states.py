@@ -68,11 +68,13 @@ def expect(
         adjoint: as of `state`.
 
     Raises:
-        InputError: numbers of qubits that do not agree.
+        InputError: numbers of qubits that do not agree; no observable.
     """
     psi = _after(circuit, state, adjoint)
     if isinstance(observable, PauliSum):
         return _mean(observable, psi)
+    if not observable:
+        raise InputError("expect: give at least one observable.")
     return jnp.stack([_mean(h, psi) for h in observable], -1)
 
 
@@ -85,7 +87,13 @@ def _mean(observable, psi):
 
 
 def fidelity(a: Inexact[Array, "*batch N"], b: Inexact[Array, "*batch N"]) -> Float[Array, "*batch"]:
-    """|⟨a|b⟩|² of two normalised states."""
+    """|⟨a|b⟩|² of two normalised states.
+
+    Raises:
+        InputError: they have different numbers of amplitudes.
+    """
+    if a.shape[-1] != b.shape[-1]:
+        raise InputError(f"fidelity: the states have {a.shape[-1]} and {b.shape[-1]} amplitudes.")
     overlap = jnp.sum(jnp.conj(a) * b, -1)
     return overlap.real**2 + overlap.imag**2
 
@@ -134,7 +142,8 @@ def entanglement_entropy(psi: Inexact[Array, " N"], qubits: Sequence[int]) -> Fl
 
 def _split(circuit, initial):
     """The state as real and imaginary parts (2, S, N), and its shape."""
-    real = jnp.finfo(circuit.parameters.dtype).dtype
+    leaves = [circuit.parameters] if circuit.n_parameters else list(circuit.matrices.values())
+    real = jnp.finfo(jnp.result_type(*leaves) if leaves else float).dtype
     psi = zero_state(circuit.n, jnp.result_type(real, jnp.complex64)) if initial is None else jnp.asarray(initial)
     if not jnp.issubdtype(psi.dtype, jnp.inexact):
         psi = psi.astype(float)
@@ -142,7 +151,7 @@ def _split(circuit, initial):
         raise InputError(
             f"circuits: the state has shape {psi.shape}; {circuit.n} qubits have {1 << circuit.n} amplitudes."
         )
-    if circuit.n_parameters or circuit.matrices:
+    if leaves:
         psi = psi.astype(jnp.result_type(psi, real))
     dtype = jnp.finfo(psi.dtype).dtype
     V = jnp.stack([psi.real.astype(dtype), psi.imag.astype(dtype)]).reshape(2, -1, psi.shape[-1])
