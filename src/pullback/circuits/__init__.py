@@ -39,12 +39,23 @@ from pullback.circuits._blocks import (
     rotor,
     shared,
 )
+from pullback.circuits._channels import (
+    amplitude_damping,
+    bit_flip,
+    channel,
+    depolarizing,
+    pauli_channel,
+    phase_damping,
+    phase_flip,
+    thermal_relaxation,
+)
 from pullback.circuits._circuit import Circuit, gate_count
 from pullback.circuits._geometry import natural_gradient, parameter_shift, quantum_geometric_tensor
 from pullback.circuits._layouts import variational_circuit
 from pullback.circuits._pauli import PauliString, PauliSum, heisenberg, transverse_ising
 from pullback.circuits._program import Operation
 from pullback.circuits._states import (
+    density_matrix,
     entanglement_entropy,
     expect,
     fidelity,
@@ -55,6 +66,7 @@ from pullback.circuits._states import (
     state,
     zero_state,
 )
+from pullback.circuits._trajectories import Estimate, expect_sampled, trajectories
 
 __all__ = [
     # circuits
@@ -98,20 +110,33 @@ __all__ = [
     "put",
     "repeat",
     "shared",
+    # noise
+    "amplitude_damping",
+    "bit_flip",
+    "channel",
+    "depolarizing",
+    "pauli_channel",
+    "phase_damping",
+    "phase_flip",
+    "thermal_relaxation",
     # operators
     "PauliString",
     "PauliSum",
     "heisenberg",
     "transverse_ising",
     # states and measurements
+    "Estimate",
+    "density_matrix",
     "entanglement_entropy",
     "expect",
+    "expect_sampled",
     "fidelity",
     "probabilities",
     "reduced_density_matrix",
     "round_trip_error",
     "sample",
     "state",
+    "trajectories",
     "zero_state",
     # geometry and shifts
     "natural_gradient",

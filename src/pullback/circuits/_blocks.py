@@ -112,6 +112,22 @@ class MatrixGate(Block):
         return int(self.matrix.shape[-1]).bit_length() - 1
 
 
+class Channel(Block):
+    """ρ → Σ_m w_m A_m ρ A_m†."""
+
+    __slots__ = ("operators", "weights")
+    _leaves = ("weights", "operators")
+    weights: Any
+    operators: Any
+
+    def __init__(self, weights: Any, operators: Any):
+        self._set(weights=weights, operators=operators)
+
+    @property
+    def n(self) -> int:
+        return int(self.operators.shape[-1]).bit_length() - 1
+
+
 class Rotor(Block):
     """exp(−iθ/2 P)."""
 

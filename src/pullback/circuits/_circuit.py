@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -19,8 +20,8 @@ class Circuit(eqx.Module):
     """A circuit on n qubits, which are 0 to n − 1; qubit 0 is the least significant bit of a basis state.
 
     Its leaves are `parameters` (the angles and times, flat, in gate order, each shared one once; a daggered block keeps
-    the order of the block), the entries of
-    `matrices` (by number of qubits) and `couplings` (coefficients of Hamiltonians): `jax.grad` with respect to a
+    the order of the block), the entries of `matrices` (by number of qubits), the weights and operators of `channels`
+    (by number of qubits and of operators) and `couplings` (coefficients of Hamiltonians): `jax.grad` with respect to a
     circuit works. The rest is fixed; circuits that differ in leaves only share compiled code.
 
     Examples:
@@ -34,6 +35,7 @@ class Circuit(eqx.Module):
 
     parameters: Float[Array, " parameters"]
     matrices: dict[int, Inexact[Array, "m d d"]]
+    channels: dict[tuple[int, int], Any]
     couplings: Float[Array, " couplings"]
     program: Program = eqx.field(static=True)
 
@@ -47,7 +49,9 @@ class Circuit(eqx.Module):
         if n < 1:
             raise InputError(f"Circuit({n}, …): needs at least one qubit.")
         top = (blocks,) if isinstance(blocks, Block) else chain(blocks).blocks  # pyright: ignore[reportAttributeAccessIssue]
-        self.program, self.parameters, self.matrices, self.couplings = compile_blocks(n, top)
+        self.program, leaves = compile_blocks(n, top)
+        for name, value in leaves.items():
+            setattr(self, name, value)
 
     @property
     def n(self) -> int:
@@ -73,11 +77,11 @@ class Circuit(eqx.Module):
             theta = theta.astype(float)
         return eqx.tree_at(lambda c: c.parameters, self, theta)
 
-    def of_program(self, program: Program, parameters: Array) -> "Circuit":
-        """The circuit of another program with the same matrices and coefficients of Hamiltonians."""
+    def of_program(self, program: Program, **leaves: Any) -> "Circuit":
+        """The circuit of another program; its leaves are those given, else the same."""
         other = jax.tree.map(lambda leaf: leaf, self)
-        object.__setattr__(other, "program", program)
-        object.__setattr__(other, "parameters", parameters)
+        for name, value in {"program": program, **leaves}.items():
+            object.__setattr__(other, name, value)
         return other
 
     @property
@@ -100,6 +104,10 @@ class Circuit(eqx.Module):
             for q in places[k]:
                 busy[q] = end
         return max(busy)
+
+    @property
+    def has_channels(self) -> bool:
+        return bool(self.channels)
 
     @property
     def is_unitary(self) -> bool:

@@ -12,8 +12,8 @@ from pullback.krylov import expm_multiply
 class Evolution:
     """The data `u` of a step are (1, 1 + terms): the time and the coefficients. K stands for their tangents."""
 
-    def __init__(self, n: int, strings: tuple[PauliString, ...], layout: Layout):
-        self.n, self.strings = n, strings
+    def __init__(self, n: int, strings: tuple[PauliString, ...], conjugate: bool, layout: Layout):
+        self.n, self.strings, self.conjugate = n, strings, conjugate
         self.move = Move(layout, np.arange(1 << n))
         self.layout = self.move.layout
 
@@ -35,6 +35,9 @@ class Evolution:
         return V, *pull(W)
 
     def _evolve(self, V, u):
-        H = PauliSum.of(self.n, self.strings, u[0, 1:])
-        psi = expm_multiply(H, V[0] + 1j * V[1], -1j * u[0, 0], hermitian=True)
+        H, t = PauliSum.of(self.n, self.strings, u[0, 1:]), -1j * u[0, 0]
+        if self.conjugate:
+            psi = jnp.conj(expm_multiply(H, V[0] - 1j * V[1], t, hermitian=True))
+        else:
+            psi = expm_multiply(H, V[0] + 1j * V[1], t, hermitian=True)
         return jnp.stack([psi.real, psi.imag]).astype(V.dtype)

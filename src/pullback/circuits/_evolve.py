@@ -24,8 +24,8 @@ from pullback.core import Adjoint, Checkpoint, Direct, InputError, TwoLevel, Unc
 from pullback.loops import reversible_scan, scan
 
 
-def evolve(circuit, V, adjoint: Adjoint):
-    """V (2, S, N) after the circuit.
+def evolve(circuit, V, adjoint: Adjoint, uniforms=None):
+    """V (2, S, N) after the circuit; `uniforms` (program.matrices, S) decide which branches of channels states take.
 
     Raises:
         InputError: the adjoint is none for circuits, or uncomputes a circuit that is not unitary.
@@ -35,7 +35,7 @@ def evolve(circuit, V, adjoint: Adjoint):
     if isinstance(adjoint, Uncompute) and not circuit.is_unitary:
         raise InputError("circuits: a circuit with a matrix that is not unitary needs adjoint=Checkpoint(…).")
     segments, last = schedule(circuit.program)
-    leaves = cast(circuit, V.dtype)
+    leaves = cast(circuit, V.dtype, uniforms)
     for segment in segments:
         V = _through(segment, V, segment.data(leaves), adjoint)
     return permute(V, last)
@@ -53,11 +53,13 @@ def uncompute(circuit, V):
     return V
 
 
-def cast(circuit, dtype) -> Leaves:
+def cast(circuit, dtype, uniforms=None) -> Leaves:
     """The leaves of a circuit in the precision of the state."""
     complex_dtype = jnp.result_type(dtype, jnp.complex64)
     matrices = {k: m.astype(complex_dtype) for k, m in circuit.matrices.items()}
-    return Leaves(circuit.parameters.astype(dtype), matrices, circuit.couplings.astype(dtype))
+    return Leaves(
+        circuit.parameters.astype(dtype), matrices, circuit.channels, circuit.couplings.astype(dtype), uniforms
+    )
 
 
 def _through(segment: Segment, V, data, adjoint):

@@ -120,18 +120,22 @@ def pair_of_rotor(string: PauliString) -> Pair:
 
 
 def constant(name: str) -> Entries:
-    """The entries of a matrix without angles; "†" at the end of the name adjoins it."""
+    """The entries of a matrix without angles; "†" at the end of the name adjoins it, "*" conjugates it."""
+    if name.endswith("*"):
+        return conjugate(constant(name[:-1]))
     if name.endswith("†"):
         return adjoint(constant(name[:-1]))
     return _CONSTANT[name]  # pyright: ignore[reportReturnType]
 
 
 def is_constant(name: str) -> bool:
-    return name.removesuffix("†") in _CONSTANT
+    return name.removesuffix("*").removesuffix("†") in _CONSTANT
 
 
 def rotation(name: str, *angles: Any) -> Entries:
-    """The entries of a matrix with angles, arrays of one shape."""
+    """The entries of a matrix with angles, arrays of one shape; "*" at the end of the name conjugates it."""
+    if name.endswith("*"):
+        return conjugate(_ROTATIONS[name[:-1]](*angles))
     return _ROTATIONS[name](*angles)
 
 
@@ -176,6 +180,11 @@ def product(a: Entries, b: Entries) -> Entries:
     return entry(0, 0), entry(0, 1), entry(1, 0), entry(1, 1)
 
 
-def adjoint(a: Entries) -> Entries:
+def conjugate(a: Entries) -> Entries:
     conj = [None if z is None else (jnp.conj(z) if hasattr(z, "dtype") else np.conj(z)) for z in a]
+    return conj[0], conj[1], conj[2], conj[3]
+
+
+def adjoint(a: Entries) -> Entries:
+    conj = conjugate(a)
     return conj[0], conj[2], conj[1], conj[3]

@@ -83,7 +83,7 @@ def parameter_shift(
     angles = circuit.angles
 
     def energy(angles):
-        return expect(observable, circuit.of_program(one_by_one, angles), initial)
+        return expect(observable, circuit.of_program(one_by_one, parameters=angles), initial)
 
     places = np.array([k for k, rule in enumerate(rules) for _ in rule])
     shifts = np.array([shift for rule in rules for shift, _ in rule])

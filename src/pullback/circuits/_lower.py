@@ -24,14 +24,15 @@ class Step(NamedTuple):
     """What one operation, or one factor of it, does.
 
     Attributes:
-        sort: "local", "permutation", "diagonal", "pair", "matrix" or "evolution".
+        sort: "local", "permutation", "diagonal", "pair", "matrix", "evolution" or "channel".
         qubits: all qubits it touches, the controls too.
         masks: of pair operations of all sorts; only the controls for the last two.
-        matrix: the name of the 2x2 matrix, or "given", "given†", or "evolution".
+        matrix: the name of the 2x2 matrix, or "given", "given†", or "evolution"; "*" at its end conjugates it.
         angles: which angles of the operation, and times what.
         couplings: for each angle the coefficient that it is multiplied by, −1 for none.
         strings, first: of evolutions.
         targets: the qubits of a matrix, in order.
+        branches: the number of operators of a channel.
     """
 
     sort: str
@@ -44,10 +45,11 @@ class Step(NamedTuple):
     strings: tuple[PauliString, ...] = ()
     first: int = 0
     targets: tuple[int, ...] = ()
+    branches: int = 0
 
 
 class Member(NamedTuple):
-    """One matrix of an item: the steps (number, position of its first angle, number of its matrix) that multiply."""
+    """One matrix of an item: the steps (number, position of its first angle, of its given matrix) that multiply."""
 
     masks: Masks
     chain: list[tuple[int, int, int]]
@@ -63,7 +65,7 @@ class Item(NamedTuple):
         """Equal for items that act by the same kernel."""
         if self.sort == "local":
             return self.sort, tuple(sorted(self.members))
-        if self.sort in ("matrix", "evolution"):
+        if self.sort in ("matrix", "evolution", "channel"):
             return self.sort, self.members[0].chain[0][0]
         return self.sort, tuple(m.masks for m in self.members.values())
 
@@ -74,6 +76,8 @@ def steps_of(operation: Operation) -> list[Step]:
     Raises:
         InputError: a controlled evolution on too many qubits.
     """
+    if operation.conjugate:
+        return [s._replace(matrix=s.matrix + "*") for s in steps_of(operation._replace(conjugate=False))]
     bits = sum(1 << q for q in operation.controls)
     values = sum(1 << q for q, v in zip(operation.controls, operation.values) if v)
     touched = (*operation.qubits, *operation.controls)
@@ -89,6 +93,8 @@ def steps_of(operation: Operation) -> list[Step]:
     if operation.kind == "rotor":
         return [_pair_step(pair_of_rotor(operation.strings[0]), touched, bits, values, (-1,))]
     masks = Masks(0, 0, 0, bits, values)
+    if operation.kind == "channel":
+        return [Step("channel", touched, masks, "channel", targets=operation.qubits, branches=operation.branches)]
     if operation.kind == "matrix":
         name = "given" + "†" * operation.adjoint
         if len(operation.qubits) == 1:
@@ -131,7 +137,7 @@ def _pair_step(pair: Pair, touched, bits, values, couplings):
 def permuted(step: Step, amplitudes: np.ndarray) -> np.ndarray:
     """Where a permutation takes amplitudes."""
     active = (amplitudes & step.masks.controls) == step.masks.values
-    if step.matrix == "X":
+    if len(step.targets) == 1:
         moved = amplitudes ^ (1 << step.targets[0])
     else:
         a, b = step.targets
@@ -149,17 +155,16 @@ def collect(program: Program) -> tuple[list[Step], list[Item]]:
         numbers.append(list(range(len(steps), len(steps) + len(new))))
         steps += new
     angles = [o.angles for o in program.alphabet]
-    is_matrix = [o.kind == "matrix" for o in program.alphabet]
+    is_matrix = [o.kind in ("matrix", "channel") for o in program.alphabet]
 
     items: list[Item] = []
     of_sort: dict[str, list[int]] = {sort: [] for sort in ("local", "permutation", "diagonal")}
     last, local = [-1] * program.n, [False] * program.n  # the last item of each qubit, and whether it is local
     angle = matrix = 0
-    slots = program.matrices.tolist()
     for k in program.word.tolist():
         for number in numbers[k]:
             sort, qubits, masks = steps[number][:3]
-            entry = (number, angle, slots[matrix] if is_matrix[k] else -1)
+            entry = (number, angle, matrix if is_matrix[k] else -1)
             if sort == "local":
                 q = qubits[0]
                 if local[q]:

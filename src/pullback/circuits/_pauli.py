@@ -135,13 +135,9 @@ class PauliSum(eqx.Module):
             raise InputError(
                 f"PauliSum on {self.n} qubits: the state has {psi.shape[-1]} amplitudes, not {1 << self.n}."
             )
-        groups: dict[int, list[int]] = {}
-        for k, string in enumerate(self.strings):
-            groups.setdefault(string.x, []).append(k)
         re, im = psi.real, psi.imag
         out_re, out_im = jnp.zeros_like(re), jnp.zeros_like(im)
-        for x, members in groups.items():
-            even, odd = self._diagonals(members, re.dtype)
+        for x, even, odd in self._diagonals(re.dtype):
             re_x, im_x = _flipped(re, x), _flipped(im, x)
             if even is not None:
                 out_re, out_im = out_re + even * re_x, out_im + even * im_x
@@ -149,8 +145,25 @@ class PauliSum(eqx.Module):
                 out_re, out_im = out_re + odd * im_x, out_im - odd * re_x
         return jax.lax.complex(out_re, out_im)
 
-    def _diagonals(self, members, dtype):
-        """What strings with the same x have as signs, summed: of those with an even and an odd number of Y."""
+    def trace(self, rho: Inexact[Array, "N N"]) -> Inexact[Array, ""]:
+        """Tr(H ρ) for a density matrix, from as many of its entries as H has."""
+        i = jnp.arange(1 << self.n)
+        total = jnp.zeros((), rho.real.dtype)
+        for x, even, odd in self._diagonals(total.dtype):
+            entries = rho[i ^ x, i]
+            for diagonal, part in ((even, entries.real), (odd, entries.imag)):
+                total += 0 if diagonal is None else jnp.sum(diagonal * part)
+        return total
+
+    def _diagonals(self, dtype):
+        """(x, even, odd) for each x: the signs of strings with an even, and an odd, number of Y, summed."""
+        groups: dict[int, list[int]] = {}
+        for k, string in enumerate(self.strings):
+            groups.setdefault(string.x, []).append(k)
+        for x, members in groups.items():
+            yield x, *self._diagonal(members, dtype)
+
+    def _diagonal(self, members, dtype):
         i = jnp.arange(1 << self.n)
         sums: list[Any] = [None, None]
         for k in members:

@@ -17,6 +17,7 @@ from jaxtyping import Array
 from pullback.circuits._blocks import (
     Block,
     Chain,
+    Channel,
     Controlled,
     Daggered,
     Evolution,
@@ -36,13 +37,15 @@ class Operation(NamedTuple):
     """One operation on definite qubits, but for the values of its angles.
 
     Attributes:
-        kind: a key of `KINDS`, or "rotor", "evolution", "matrix".
+        kind: a key of `KINDS`, or "rotor", "evolution", "matrix", "channel".
         qubits: where; the first is the least significant of a matrix.
         controls: control qubits, with the values that they must have.
         adjoint: for kinds without angles that are not their own adjoint: whether it is the adjoint.
         strings: the Pauli string of a rotor, or the strings of a Hamiltonian.
         first: the first of the Hamiltonian's coefficients among the circuit's couplings.
-        unitary: of a matrix.
+        unitary: of a matrix; False for a channel.
+        branches: the number of operators of a channel.
+        conjugate: whether it is the complex conjugate, which acts on the columns of density matrices.
     """
 
     kind: str
@@ -53,10 +56,12 @@ class Operation(NamedTuple):
     strings: tuple[PauliString, ...] = ()
     first: int = 0
     unitary: bool = True
+    branches: int = 0
+    conjugate: bool = False
 
     @property
     def angles(self) -> int:
-        return KINDS[self.kind].angles if self.kind in KINDS else int(self.kind != "matrix")
+        return KINDS[self.kind].angles if self.kind in KINDS else int(self.kind in ("rotor", "evolution"))
 
     @property
     def name(self) -> str:
@@ -76,7 +81,7 @@ class Program:
         alphabet: the different operations.
         word: which of them comes when.
         slots, factors: for each angle, in order of the word, the parameter that it is, and times what.
-        matrices: for each occurrence of a matrix, in order of the word, its number among those of its size.
+        matrices: for each occurrence of a matrix or channel, in order of the word, its number among those of its size.
         parameters: number of parameters.
     """
 
@@ -118,6 +123,7 @@ class _Builder:
         self.matrices: dict[int, list[Any]] = {}
         self.matrix_slots: list[int] = []
         self.known_matrices: dict[int, int] = {}
+        self.channels: dict[tuple[int, int], list[Channel]] = {}
         self.couplings: list[Any] = []
         self.known_sums: dict[int, int] = {}
         self.kept: list[Any] = []  # what ids in the two dictionaries belong to must stay alive
@@ -170,6 +176,13 @@ class _Builder:
             of_size.append(block.matrix)
             self.kept.append(block)
         self.matrix_slots.append(self.known_matrices[id(block.matrix)])
+
+    def channel(self, block: Channel) -> None:
+        of_size = self.channels.setdefault((block.n, block.weights.shape[0]), [])
+        if id(block) not in self.known_matrices:
+            self.known_matrices[id(block)] = len(of_size)
+            of_size.append(block)
+        self.matrix_slots.append(self.known_matrices[id(block)])
 
     def coefficients(self, block: Evolution) -> int:
         key = id(block.hamiltonian.coefficients)
@@ -270,6 +283,12 @@ class _Builder:
                 qubits = place(tuple(range(block.n)))
                 self.matrix(block)
                 self.add(Operation("matrix", qubits, controls, values, unitary=block.unitary))
+            case Channel():
+                if controls:
+                    raise InputError("control: a channel has no controlled version; control the gates only.")
+                qubits = place(tuple(range(block.n)))
+                self.channel(block)
+                self.add(Operation("channel", qubits, unitary=False, branches=block.weights.shape[0]))
             case _:
                 raise InputError(f"Circuit: {block!r} is not a block.")
 
@@ -295,6 +314,8 @@ class _Builder:
         end, slots, factors, new = len(self.slots), [], [], []
         for k in reversed(self.word[word:]):
             operation = self.operations[k]
+            if operation.kind == "channel":
+                raise InputError("daggered: a channel has no adjoint that is a channel; adjoin the gates only.")
             new.append(self.number(_adjoint(operation)))
             places = range(end - operation.angles, end)
             end -= operation.angles
@@ -315,8 +336,8 @@ class _Builder:
         return jnp.asarray(np.concatenate(parts))
 
 
-def compile_blocks(n: int, blocks: tuple[Block, ...]) -> tuple[Program, Array, dict[int, Array], Array]:
-    """The program, the parameters, the matrices by number of qubits, and the coefficients of Hamiltonians.
+def compile_blocks(n: int, blocks: tuple[Block, ...]) -> tuple[Program, dict[str, Any]]:
+    """The program, and the leaves of the circuit by name.
 
     Raises:
         InputError: a qubit is out of range, an angle is not a real number, …
@@ -341,7 +362,11 @@ def compile_blocks(n: int, blocks: tuple[Block, ...]) -> tuple[Program, Array, d
     )
     matrices = {k: jnp.stack([jnp.asarray(m) for m in found]) for k, found in sorted(builder.matrices.items())}
     couplings = jnp.concatenate(builder.couplings) if builder.couplings else jnp.zeros(0)
-    return program, parameters, matrices, couplings
+    channels = {
+        size: Channel(*(jnp.stack(a) for a in zip(*((c.weights, c.operators) for c in found))))
+        for size, found in sorted(builder.channels.items())
+    }
+    return program, {"parameters": parameters, "matrices": matrices, "channels": channels, "couplings": couplings}
 
 
 def _adjoint(operation: Operation) -> Operation:

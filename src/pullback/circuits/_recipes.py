@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pullback.circuits._gates import adjoint, constant, is_constant, product, rotation
+from pullback.circuits._gates import adjoint, conjugate, constant, is_constant, product, rotation
 from pullback.circuits._kernels import multiply
 from pullback.circuits._lower import Member, Step
 from pullback.circuits._pauli import PauliSum
@@ -24,11 +24,13 @@ _LONG = 16  # elements of a chain
 
 
 class Leaves(NamedTuple):
-    """The arrays of a circuit."""
+    """The arrays of a circuit; `uniforms` (given matrices and channels, states) decide branches of channels."""
 
     parameters: Array
     matrices: dict[int, Array]
+    channels: dict[tuple[int, int], Any]
     couplings: Array
+    uniforms: Any
 
 
 class Angles(NamedTuple):
@@ -50,7 +52,7 @@ class Angles(NamedTuple):
 
 
 class Element(NamedTuple):
-    """The same gate at many places: its name, its angles (places, k), numbers of given matrices (places)."""
+    """The same gate at many places: its name, its angles (places, k), the slots of given matrices (places)."""
 
     name: str
     angles: Angles
@@ -116,9 +118,10 @@ class PairRecipe:
 
 
 def _element(program, steps, name, entries):
-    """`entries` (places, 3): step, first angle, number of the given matrix."""
+    """`entries` (places, 3): step, first angle, position of the given matrix."""
     numbers, starts, given = entries.T
-    return Element(name, _angles(program, steps, numbers, starts), given)
+    slots = program.matrices[given] if name.startswith("given") else given
+    return Element(name, _angles(program, steps, numbers, starts), slots)
 
 
 def _angles(program, steps, numbers, starts):
@@ -156,14 +159,15 @@ def _chain(group, leaves):
 
 def _entries(element, leaves):
     name = element.name
-    if name == "SWAP":  # taken apart, into three controlled X
+    if name.startswith("SWAP"):  # taken apart, into three controlled X
         name = "X"
     if is_constant(name):
         return constant(name)
     if name.startswith("given"):
         u = leaves.matrices[1][element.given]
         entries = (u[:, 0, 0], u[:, 0, 1], u[:, 1, 0], u[:, 1, 1])
-        return adjoint(entries) if name.endswith("†") else entries
+        entries = conjugate(entries) if name.endswith("*") else entries
+        return adjoint(entries) if "†" in name else entries
     theta = element.angles.evaluate(leaves)
     return rotation(name, *(theta[:, j] for j in range(theta.shape[1])))
 
@@ -177,7 +181,9 @@ class MatrixRecipe:
         for number in np.unique(entries[:, 0]):
             places = np.flatnonzero(entries[:, 0] == number)
             numbers, starts, given = entries[places].T
-            self.parts.append((places, steps[number], _angles(program, steps, numbers, starts), given))
+            step = steps[number]
+            slots = program.matrices[given] if step.matrix.startswith("given") else given
+            self.parts.append((places, step, _angles(program, steps, numbers, starts), slots))
 
     def evaluate(self, leaves: Leaves) -> Float[Array, "members 2 d d"]:
         arrays = [_matrices(step, angles, given, leaves) for _, step, angles, given in self.parts]
@@ -187,6 +193,8 @@ class MatrixRecipe:
 
 
 def _matrices(step, angles, given, leaves):
+    if step.matrix.endswith("*"):
+        return jnp.conj(_matrices(step._replace(matrix=step.matrix[:-1]), angles, given, leaves))
     if step.matrix != "evolution":
         u = leaves.matrices[len(step.targets)][given]
         return jnp.conj(jnp.swapaxes(u, -1, -2)) if step.matrix.endswith("†") else u
@@ -195,6 +203,22 @@ def _matrices(step, angles, given, leaves):
     c = leaves.couplings[step.first : step.first + len(local)]
     t = angles.evaluate(leaves)[:, 0]
     return expm(-1j * t[:, None, None] * PauliSum.of(len(position), local, c).matrix())
+
+
+class ChannelRecipe:
+    """What the channels of one size need, (members, branches (1 + 2 d²) + states): see `Jump`."""
+
+    def __init__(self, program: Program, steps: list[Step], members: Sequence[Member]):
+        numbers, _, self.places = np.array([m.chain[0] for m in members]).T
+        self.slots = program.matrices[self.places]
+        step = steps[numbers[0]]
+        self.size = len(step.targets), step.branches
+
+    def evaluate(self, leaves: Leaves) -> Any:
+        channel, rows = leaves.channels[self.size], len(self.slots)
+        A = channel.operators[self.slots]
+        parts = [channel.weights[self.slots], A.real, A.imag, leaves.uniforms[self.places]]
+        return jnp.concatenate([part.astype(leaves.parameters.dtype).reshape(rows, -1) for part in parts], 1)
 
 
 class EvolutionRecipe:

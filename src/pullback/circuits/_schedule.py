@@ -15,10 +15,11 @@ from jaxtyping import Array
 from pullback.circuits._dynamic import Dynamic, matrix_key
 from pullback.circuits._evolution import Evolution
 from pullback.circuits._gates import Masks
+from pullback.circuits._jump import Jump
 from pullback.circuits._kernels import Dense, Diagonal, Kernel, Layout, Locals, Move, Pair
 from pullback.circuits._lower import Item, Member, Step, collect, permuted
 from pullback.circuits._program import Program
-from pullback.circuits._recipes import EvolutionRecipe, Leaves, MatrixRecipe, PairRecipe
+from pullback.circuits._recipes import ChannelRecipe, EvolutionRecipe, Leaves, MatrixRecipe, PairRecipe
 
 _SHORT = 16  # items that are compiled one by one
 _LONGEST_PERIOD = 256
@@ -190,8 +191,10 @@ def _kernels(n, steps, body, layout):
                 kernel = Pair(n, members[0].masks, layout)
             case "matrix":
                 kernel = Dense(n, step.targets, step.masks.controls, step.masks.values, layout)
+            case "channel":
+                kernel = Jump(n, step.targets, step.branches, layout)
             case _:
-                kernel = Evolution(n, step.strings, layout)
+                kernel = Evolution(n, step.strings, step.matrix.endswith("*"), layout)
         layout = kernel.layout
         key = _key(steps, item)
         start = used.get(key, 0)
@@ -202,8 +205,10 @@ def _kernels(n, steps, body, layout):
 
 
 def _key(steps, item: Item):
-    """Under which key the data of an item are kept: "pair", the size of a matrix, or the step of an evolution."""
+    """Under which key the data of an item are kept: "pair", a matrix's or channel's size, or an evolution's step."""
     number = next(iter(item.members.values())).chain[0][0]
+    if item.sort == "channel":
+        return f"channel {len(steps[number].targets)} {steps[number].branches}"
     if item.sort == "matrix":
         return matrix_key(len(steps[number].targets))
     return f"evolution {number}" if item.sort == "evolution" else "pair"
@@ -216,15 +221,17 @@ def _ordered(item: Item) -> list[Member]:
 def _recipe(key):
     if key == "pair":
         return PairRecipe
+    if key.startswith("channel"):
+        return ChannelRecipe
     return MatrixRecipe if key.startswith("matrix") else EvolutionRecipe
 
 
 def _dynamic(program, steps, items, layout):
-    """Segments of one step after the other, with evolutions between them."""
+    """Segments of one step after the other, with evolutions and channels between them."""
     n, segments, at = program.n, [], 0
     straight = np.arange(1 << n)
     for k, item in enumerate([*items, None]):
-        if item is not None and item.sort != "evolution":
+        if item is not None and item.sort not in ("evolution", "channel"):
             continue
         if k > at:
             if not np.array_equal(layout, straight):
@@ -271,6 +278,6 @@ def _permutation_masks(step: Step) -> list[Masks]:
     """A permutation as controlled X operations."""
     c, v = step.masks.controls, step.masks.values
     bits = [1 << q for q in step.targets]
-    if step.matrix == "X":
+    if len(bits) == 1:
         return [Masks(bits[0], bits[0], 0, c, v)]
     return [Masks(b, b, 0, a | c, a | v) for a, b in (bits, bits[::-1], bits)]

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Inexact, Int
 
 from pullback.circuits._circuit import Circuit
+from pullback.circuits._doubled import doubled
 from pullback.circuits._evolve import evolve, uncompute
 from pullback.circuits._pauli import PauliSum
 from pullback.core import Adjoint, Checkpoint, InputError, Uncompute
@@ -37,7 +38,11 @@ def state(
     """
     if adjoint is None:
         adjoint = Uncompute() if circuit.is_unitary else Checkpoint(1)
-    V, shape = _split(circuit, initial)
+    if circuit.has_channels:
+        raise InputError(
+            "state: a circuit with channels has no pure state; use density_matrix, trajectories, or expect."
+        )
+    V, shape = split(circuit, initial)
     V = evolve(circuit, V, adjoint)
     return jax.lax.complex(V[0], V[1]).reshape(shape)
 
@@ -47,7 +52,7 @@ def round_trip_error(circuit: Circuit, initial: Inexact[Array, "*batch N"] | Non
 
     Reverse mode works with states that are wrong by this much at the beginning of the circuit.
     """
-    V, _ = _split(circuit, initial)
+    V, _ = split(circuit, initial)
     back = uncompute(circuit, evolve(circuit, V, Uncompute()))
     return jnp.max(jnp.linalg.norm(back - V, axis=(0, 2)))
 
@@ -61,29 +66,60 @@ def expect(
 ) -> Float[Array, "..."]:
     """⟨ψ|H|ψ⟩ in the state ψ after the circuit; of each, along the last axis, if several are given.
 
+    For a circuit with channels it is Tr(Hρ), with the density matrix ρ of 4^n entries (see `trajectories` for more
+    qubits).
+
     Args:
         observable: one `PauliSum`, or several.
         circuit: prepares ψ.
-        state: before the circuit; None: |0…0⟩.
+        state: before the circuit; None: |0…0⟩. No leading axes if there are channels.
         adjoint: as of `state`.
 
     Raises:
         InputError: numbers of qubits that do not agree; no observable.
     """
-    psi = _after(circuit, state, adjoint)
-    if isinstance(observable, PauliSum):
-        return _mean(observable, psi)
-    if not observable:
+    several = [observable] if isinstance(observable, PauliSum) else [*observable]
+    if not several:
         raise InputError("expect: give at least one observable.")
-    return jnp.stack([_mean(h, psi) for h in observable], -1)
+    if circuit.has_channels:
+        rho = density_matrix(circuit, state, adjoint=adjoint)
+        means = [h.trace(rho) for h in several]
+    else:
+        psi = _after(circuit, state, adjoint)
+        means = [mean(h, psi) for h in several]
+    return means[0] if isinstance(observable, PauliSum) else jnp.stack(means, -1)
 
 
 def _after(circuit, initial, adjoint):
     return state(circuit, initial, adjoint=adjoint)
 
 
-def _mean(observable, psi):
+def mean(observable: PauliSum, psi: Inexact[Array, "*batch N"]) -> Float[Array, "*batch"]:
+    """⟨ψ|H|ψ⟩."""
     return jnp.sum(jnp.conj(psi) * observable(psi), -1).real
+
+
+def density_matrix(
+    circuit: Circuit, initial: Inexact[Array, "..."] | None = None, *, adjoint: Adjoint | None = None
+) -> Complex[Array, "N N"]:
+    """ρ after a circuit with channels, or any other, as a state of 2n qubits; differentiable in every mode and order.
+
+    Args:
+        circuit: acts on `initial`.
+        initial: before it, a state (N,) or a density matrix (N, N); None: |0…0⟩⟨0…0|.
+        adjoint: as of `state`; the default is `Uncompute()` if there are neither channels nor matrices that are not
+            unitary, else `Checkpoint(1)`.
+
+    Raises:
+        InputError: another number of amplitudes; an adjoint that is none for this circuit.
+    """
+    N = 1 << circuit.n
+    rho = None if initial is None else jnp.asarray(initial)
+    if rho is not None:
+        if rho.shape not in ((N,), (N, N)):
+            raise InputError(f"density_matrix: initial has shape {rho.shape}; give ({N},) or ({N}, {N}).")
+        rho = (rho if rho.ndim == 2 else jnp.outer(rho, jnp.conj(rho))).T.reshape(-1)
+    return state(doubled(circuit), rho, adjoint=adjoint).reshape(N, N).T
 
 
 def fidelity(a: Inexact[Array, "*batch N"], b: Inexact[Array, "*batch N"]) -> Float[Array, "*batch"]:
@@ -140,7 +176,7 @@ def entanglement_entropy(psi: Inexact[Array, " N"], qubits: Sequence[int]) -> Fl
     return -jnp.trace(funmh(rho, lambda p: p * log(p))).real
 
 
-def _split(circuit, initial):
+def split(circuit, initial):
     """The state as real and imaginary parts (2, S, N), and its shape."""
     leaves = [circuit.parameters] if circuit.n_parameters else list(circuit.matrices.values())
     real = jnp.finfo(jnp.result_type(*leaves) if leaves else float).dtype
