@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pullback.circuits import _native as native
 from pullback.circuits._kernels import dagger, multiply, permute
 from pullback.circuits._recipes import Leaves
 from pullback.circuits._schedule import Segment, schedule
@@ -82,7 +83,10 @@ def _through(segment: Segment, V, data, adjoint):
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _evolve(segment, V, data, fixed):
-    return _scan(lambda V, x: (_do(segment, V, *x), None), V, (data, fixed))[0]
+    def pure(states, data, tangents, fixed):
+        return _scan(lambda V, x: (_do(segment, V, *x), None), states[0], (data, fixed))[0]
+
+    return native.run(native.FORWARD, segment, pure, (V,), data, {}, fixed)
 
 
 @_evolve.defjvp
@@ -97,6 +101,21 @@ def _evolve_jvp(segment, primals, tangents):
 def _tangent(segment, residuals, tangents):
     V, _, data, fixed = residuals
     dV, ddata = tangents
+    return _tangent_of(segment, (V, dV), data, ddata, fixed)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _tangent_of(segment, states, data, ddata, fixed):
+    return native.run(native.TANGENT, segment, partial(_pure_tangent, segment), states, data, ddata, fixed)
+
+
+@_tangent_of.defjvp
+def _tangent_of_jvp(segment, primals, tangents):
+    *x, fixed = primals
+    return jax.jvp(lambda s, u, du: _pure_tangent(segment, s, u, du, fixed), tuple(x), tuple(tangents[:-1]))
+
+
+def _pure_tangent(segment, states, data, ddata, fixed):
     K = {key: _generator(key, data[key], ddata[key]) for key in data}
 
     def step(state, x, _):
@@ -105,12 +124,67 @@ def _tangent(segment, residuals, tangents):
     def inverse(state, x, _):
         return _undo_tangent(segment, state, *x)
 
-    (_, dV), _ = _reversible(step, inverse, (V, dV), (data, K, fixed))
+    (_, dV), _ = _reversible(step, inverse, states, (data, K, fixed))
     return dV
 
 
 def _adjoint(segment, residuals, cotangent):
     _, end, data, fixed = residuals
+    return _adjoint_of(segment, (end, cotangent), data, fixed)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _adjoint_of(segment, states, data, fixed):
+    return native.run(native.ADJOINT, segment, partial(_pure_adjoint, segment), states, data, {}, fixed)
+
+
+@_adjoint_of.defjvp
+def _adjoint_of_jvp(segment, primals, tangents):
+    states, data, fixed = primals
+    if not native.is_native(segment):
+        return jax.jvp(lambda s, d: _pure_adjoint(segment, s, d, {}, fixed), (states, data), tangents[:2])
+
+    def push(residuals, x):
+        states, data, fixed = residuals
+        return _adjoint_tangent(segment, states, data, *x, fixed)
+
+    def pull(residuals, cotangent):
+        states, data, fixed = residuals
+        return jax.vjp(lambda s, d: _pure_adjoint(segment, s, d, {}, fixed), states, data)[1](cotangent)
+
+    # Unchecked: the two differ where matrices would leave the unitary ones, to where tangents do not lead.
+    tangent = linear_map(push, pull, (states, data, fixed), tuple(tangents[:2]), check=False)
+    return _adjoint_of(segment, states, data, fixed), tangent
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _adjoint_tangent(segment, states, data, dstates, ddata, fixed):
+    def pure(states, data, ddata, fixed):
+        V, dV, W, dW = states
+        return _pure_adjoint_tangent(segment, (V, W), data, (dV, dW), ddata, fixed)
+
+    (V, W), (dV, dW) = states, dstates
+    return native.run(native.ADJOINT_TANGENT, segment, pure, (V, dV, W, dW), data, ddata, fixed)
+
+
+@_adjoint_tangent.defjvp
+def _adjoint_tangent_jvp(segment, primals, tangents):
+    *x, fixed = primals
+
+    def pure(states, data, dstates, ddata):
+        return _pure_adjoint_tangent(segment, states, data, dstates, ddata, fixed)
+
+    return jax.jvp(pure, tuple(x), tuple(tangents[:-1]))
+
+
+def _pure_adjoint_tangent(segment, states, data, dstates, ddata, fixed):
+    def adjoint(states, data):
+        return _pure_adjoint(segment, states, data, {}, fixed)
+
+    return jax.jvp(adjoint, (states, data), (dstates, ddata))[1]
+
+
+def _pure_adjoint(segment, states, data, _, fixed):
 
     def step(state, x, _):
         return _pull(segment, state, *x)
@@ -120,7 +194,7 @@ def _adjoint(segment, residuals, cotangent):
         return tuple(jnp.split(X, 2, 1))
 
     flipped = jax.tree.map(lambda a: a[::-1], (data, fixed))
-    (_, W), K = _reversible(step, inverse, (end, cotangent), flipped)
+    (_, W), K = _reversible(step, inverse, states, flipped)
     return W, {key: _cogenerator(key, data[key], K[key][::-1]) for key in data}
 
 

@@ -77,12 +77,17 @@ def permute(V, table: np.ndarray | None):
     """V[..., table], as a transposition where it is one."""
     if table is None:
         return V
+    if rows := transposed_rows(table):
+        return jnp.swapaxes(V.reshape(*V.shape[:-1], len(table) // rows, rows), -1, -2).reshape(V.shape)
+    return V.at[..., table].get(mode="promise_in_bounds", unique_indices=True)
+
+
+def transposed_rows(table: np.ndarray) -> int:
+    """The number of rows of the result, if the table transposes a matrix, else 0."""
     N = len(table)
     rows = int(table[1]) if N > 1 else 1
     is_divisor = N > 3 and rows > 1 and N % rows == 0
-    if is_divisor and np.array_equal(table, np.arange(N).reshape(N // rows, rows).T.reshape(-1)):
-        return jnp.swapaxes(V.reshape(*V.shape[:-1], N // rows, rows), -1, -2).reshape(V.shape)
-    return V.at[..., table].get(mode="promise_in_bounds", unique_indices=True)
+    return rows if is_divisor and np.array_equal(table, np.arange(N).reshape(N // rows, rows).T.reshape(-1)) else 0
 
 
 def move(old: Layout, new: Layout) -> np.ndarray | None:
@@ -327,7 +332,7 @@ class Diagonal(Generated):
     """Several diagonal pair operations at once."""
 
     def __init__(self, n: int, masks: Sequence[Masks], layout: Layout):
-        self.layout, self.members = layout, len(masks)
+        self.layout, self.members, self.masks = layout, len(masks), masks
         self.b = [parity(layout & m.m).astype(bool) for m in masks]
         self.active = [(layout & m.controls) == m.values for m in masks]
 

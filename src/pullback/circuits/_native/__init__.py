@@ -1,0 +1,122 @@
+"""The accelerator: whole segments in one call of C++, where `python -m pullback.circuits._native` has compiled it.
+
+It has values only. Their derivatives are given where `run` is called, by other modes of the library or by the programs
+that JAX can differentiate, to which everything falls back.
+"""
+
+import ctypes
+import os
+from functools import cache, lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pullback.circuits._dynamic import Dynamic
+from pullback.circuits._kernels import Dense, Diagonal, Locals, Move, Pair, transposed_rows
+from pullback.circuits._native._build import library
+
+FORWARD, TANGENT, ADJOINT, ADJOINT_TANGENT = range(4)  # of kernels.cpp
+_PERMUTATION, _GATES, _PAIR, _DIAGONAL, _DENSE, _DYNAMIC = range(6)
+_TARGET = "pullback_circuit"
+
+
+@cache
+def is_available() -> bool:
+    """Whether the library was compiled, and is not switched off by PULLBACK_NATIVE=0."""
+    if os.environ.get("PULLBACK_NATIVE") == "0" or not library().exists():
+        return False
+    loaded = ctypes.cdll.LoadLibrary(str(library()))
+    jax.ffi.register_ffi_target(_TARGET, jax.ffi.pycapsule(loaded.PullbackCircuit), platform="cpu")
+    return True
+
+
+def is_native(segment) -> bool:
+    """Whether a segment runs in C++ on CPUs."""
+    return is_available() and bool(segment.recipes) and len(_encoded(segment)[0]) > 0
+
+
+def run(mode: int, segment, pure, states: tuple, data: dict, tangents: dict, fixed: dict) -> Any:
+    """`pure()` or, on a CPU, the segment in C++.
+
+    Args:
+        mode: which program, see kernels.cpp.
+        segment: of a schedule.
+        pure: (states, data, tangents, fixed) -> the same result without the library: the new state, and for the
+            adjoints also a dictionary like `data`.
+        states: arrays (2, S, N) in the order of kernels.cpp.
+        data, tangents: matrices by key, and their tangents, or nothing.
+        fixed: integers of a `Dynamic` segment.
+    """
+    operands = (states, data, tangents, fixed)
+    if not is_native(segment):
+        return pure(*operands)
+
+    def native(states, data, tangents, fixed):
+        keys = sorted(data, key=_order)
+        ops, tables = _encoded(segment)
+        integers = [fixed[name] for name in ("masks", "which", "qubits") if name in fixed]
+        flat = [*states, *(data[k] for k in keys), *(tangents[k] for k in keys if tangents), *integers]
+        shape = jax.ShapeDtypeStruct(states[0].shape, states[0].dtype)
+        back = mode in (ADJOINT, ADJOINT_TANGENT)
+        results = [shape, *(jax.ShapeDtypeStruct(data[k].shape, data[k].dtype) for k in keys)] if back else [shape]
+        call = jax.ffi.ffi_call(_TARGET, results, vmap_method="sequential")
+        out = call(jnp.asarray(ops), jnp.asarray(tables), *flat, mode=mode, keys=len(keys))
+        return (out[0], dict(zip(keys, out[1:]))) if back else out[0]
+
+    return jax.lax.platform_dependent(*operands, cpu=native, default=pure)
+
+
+def _order(key):
+    return 0 if key == "pair" else int(key.split()[1])
+
+
+@lru_cache(maxsize=64)
+def _encoded(segment) -> tuple[np.ndarray, np.ndarray]:
+    """The operations of a segment and their tables; empty if one of them is not among those of the library."""
+    none = np.zeros(0, np.int64), np.zeros(0, np.int32)
+    if not all(key == "pair" or key.startswith("matrix") for key in segment.recipes):
+        return none
+    keys = sorted(segment.recipes, key=_order)
+    ops: list[list[int]] = []
+    tables: list[np.ndarray] = []
+
+    def table(values) -> int:
+        start = sum(map(len, tables))
+        tables.append(np.asarray(values, np.int32).reshape(-1))
+        return start
+
+    def permutation(values):
+        if values is not None:
+            rows = transposed_rows(values)
+            ops.append([_PERMUTATION, rows, 0 if rows else table(values)])
+
+    n = 0
+    for kernel, source in zip(segment.kernels, segment.sources):
+        key = keys.index(source.key) if source.key in keys else 0
+        match kernel:
+            case Locals():
+                for there, _, gates in kernel.phases:
+                    permutation(there)
+                    pairs = sorted(gates, key=lambda gate: gate[1])
+                    ops.append([_GATES, key, source.start, *(x for pair in pairs for x in pair)])
+            case Pair():
+                b, active, sign, partner = kernel.tables
+                i = np.flatnonzero(active & ~b)
+                ops.append([_PAIR, key, source.start, table(np.concatenate([i, partner[i], sign[i]])), len(i)])
+            case Diagonal():
+                layout = table(kernel.layout)
+                for member, m in enumerate(kernel.masks):
+                    ops.append([_DIAGONAL, key, source.start + member, layout, m.m, m.controls, m.values])
+            case Dense():
+                ops.append([_DENSE, key, source.start, table(kernel.table), kernel.table.shape[1]])
+            case Move():
+                permutation(kernel.there)
+            case Dynamic():
+                ops.append([_DYNAMIC, int("pair" in keys)])
+            case _:
+                return none
+        n = kernel.n if isinstance(kernel, Dynamic) else len(kernel.layout).bit_length() - 1
+    flat = [x for op in ops for x in (len(op) + 1, *op)]
+    return np.array([segment.count, n, len(ops), *flat], np.int64), np.concatenate([*tables, np.zeros(1, np.int32)])

@@ -1,0 +1,10 @@
+"""`python -m pullback.circuits._native` compiles the accelerator of circuits."""
+
+import sys
+
+from pullback.circuits._native._build import build
+
+try:
+    print(f"Circuits run in C++ on this machine's CPU: {build().name}")
+except OSError as error:
+    sys.exit(f"Circuits run without C++, somewhat slower: {error}.")

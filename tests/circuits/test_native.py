@@ -1,0 +1,96 @@
+"""The accelerator in C++ against the programs in JAX, which the other tests compare with dense matrices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pullback import circuits as qc
+from pullback.circuits import _native as native
+
+pytestmark = pytest.mark.skipif(not native.is_available(), reason="the library is not compiled here")
+N = 7
+
+
+def layer(rng):
+    """All kernels: runs on one qubit, permutations, pairs with signs and controls, phases, matrices."""
+    q, _ = np.linalg.qr(rng.normal(size=(8, 8)) + 1j * rng.normal(size=(8, 8)))
+    return qc.chain(
+        qc.kron(*(qc.U3(0.1, 0.2, 0.3) for _ in range(N))),
+        *(qc.put((k, (k + 1) % N), qc.CNOT) for k in range(N)),
+        qc.rotor("X0 Y2 Y5", 0.4),
+        qc.control((6, 1), qc.put(3, qc.Ry(0.5)), values=(0, 1)),
+        *(qc.put((k, k + 2), qc.Rzz(0.6)) for k in range(3)),
+        qc.put((4, 2), qc.fSim(0.7, 0.8)),
+        qc.put((5, 0, 3), qc.matrix_gate(q)),
+        qc.put((1, 4), qc.SWAP),
+    )
+
+
+def circuits():
+    rng = np.random.default_rng(0)
+    block = layer(rng)
+    once = qc.Circuit(N, block)
+    yield qc.Circuit(N, qc.layers(block, rng.normal(size=(5, once.n_parameters))))
+    kinds = [qc.Rx, qc.Ry, qc.Rz, qc.Rxx, qc.Ryy, qc.Rzz, qc.fSim]
+    blocks = [qc.put(5, qc.H)]
+    for _ in range(60):  # without repetition: the kernel of data
+        gate = kinds[rng.integers(len(kinds))]
+        angles = rng.normal(size=2 if gate is qc.fSim else 1).tolist()
+        a, b, c = rng.permutation(N)[:3].tolist()
+        placed = qc.put((a, b)[: gate(*angles).n], gate(*angles))
+        blocks += [
+            qc.control(c, placed, values=0),
+            qc.put((a, c), qc.matrix_gate(np.kron([[0, 1], [1, 0]], np.eye(2)))),
+        ]
+    yield qc.Circuit(N, blocks)
+
+
+def results(circuit, dtype):
+    rng = np.random.default_rng(1)
+    psi = rng.normal(size=(3, 1 << N)) / 2 ** (N / 2)
+    h = qc.heisenberg(N)
+
+    def energy(theta, psi):
+        return jnp.sum(jnp.array([1.0, -0.5, 2.0]) * qc.expect(h, circuit.with_parameters(theta), psi))
+
+    gradient = jax.grad(energy, (0, 1))
+    x = circuit.parameters.astype(dtype), jnp.asarray(psi, dtype)
+    d = tuple(jnp.asarray(rng.normal(size=a.shape), dtype) for a in x)
+    return jax.jit(lambda x, d: (energy(*x), jax.jvp(gradient, x, d), jax.jvp(energy, x, d)))(x, d)
+
+
+@pytest.mark.parametrize("dtype", [float, pytest.param(np.float32, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("which", [0, 1])
+def test_same_as_without(which, dtype, monkeypatch):
+    """Values, tangents, gradients and Hessian-vector products, of three states at once."""
+    circuit = list(circuits())[which]
+    fast = results(circuit, dtype)
+    monkeypatch.setattr(native, "is_available", lambda: False)
+    slow = results(circuit, dtype)
+    for a, b in zip(jax.tree.leaves(fast), jax.tree.leaves(slow)):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=0, atol=(1e-12 if dtype is float else 2e-4) * (1 + np.abs(b).max()))
+
+
+@pytest.mark.slow
+def test_reverse_over_reverse(monkeypatch):
+    circuit = next(circuits())
+    h = qc.heisenberg(N)
+
+    def value(theta):
+        gradient = jax.grad(lambda t: qc.expect(h, circuit.with_parameters(t)))(theta)
+        return jnp.sum(jnp.sin(jnp.arange(len(theta))) * gradient)
+
+    fast = jax.jit(jax.grad(value))(circuit.parameters)
+    monkeypatch.setattr(native, "is_available", lambda: False)
+    np.testing.assert_allclose(fast, jax.jit(jax.grad(value))(circuit.parameters), atol=1e-11)
+
+
+def test_batches():
+    """`vmap` over parameters gives what one call after the other gives."""
+    circuit = next(circuits())
+    h = qc.heisenberg(N)
+    gradient = jax.grad(lambda t: qc.expect(h, circuit.with_parameters(t)))
+    theta = circuit.parameters + jnp.arange(3.0)[:, None]
+    np.testing.assert_allclose(jax.jit(jax.vmap(gradient))(theta)[2], jax.jit(gradient)(theta[2]), atol=1e-13)
