@@ -149,44 +149,47 @@ def permuted(step: Step, amplitudes: np.ndarray) -> np.ndarray:
 def collect(program: Program) -> tuple[list[Step], list[Item]]:
     """All different steps, and the items of the program in order."""
     steps: list[Step] = []
-    numbers: list[list[int]] = []
+    parts: list[list[tuple[int, Step, bool, int]]] = []  # of each operation: number, step, whether it is local, where
     for operation in program.alphabet:
         new = steps_of(operation)
-        numbers.append(list(range(len(steps), len(steps) + len(new))))
+        local = [step.sort == "local" for step in new]
+        first = len(steps)
+        parts.append([(first + j, s, one, s.qubits[0] if one else -1) for j, (s, one) in enumerate(zip(new, local))])
         steps += new
     angles = [o.angles for o in program.alphabet]
-    is_matrix = [o.kind in ("matrix", "channel") for o in program.alphabet]
+    is_given = [int(o.kind in ("matrix", "channel")) for o in program.alphabet]
 
     items: list[Item] = []
     of_sort: dict[str, list[int]] = {sort: [] for sort in ("local", "permutation", "diagonal")}
-    last, local = [-1] * program.n, [False] * program.n  # the last item of each qubit, and whether it is local
-    angle = matrix = 0
+    last = [-1] * program.n  # the last item of each qubit
+    chains: list[list | None] = [None] * program.n  # and its chain there, if that item is local
+    angle = given = 0
     for k in program.word.tolist():
-        for number in numbers[k]:
-            sort, qubits, masks = steps[number][:3]
-            entry = (number, angle, matrix if is_matrix[k] else -1)
-            if sort == "local":
-                q = qubits[0]
-                if local[q]:
-                    items[last[q]].members[q].chain.append(entry)
+        for number, step, is_local, key in parts[k]:
+            if is_local:
+                chain = chains[key]
+                if chain is not None:
+                    chain.append((number, angle, given))
                     continue
-                after, key = last[q], q
+                after = last[key]
             else:
-                after, key = max([last[q] for q in qubits], default=-1), -1
-            where = -1
-            if sort in of_sort:
-                known = of_sort[sort]
-                if known and known[-1] >= after:
-                    where = known[bisect_left(known, after)]
+                after = max([last[q] for q in step.qubits], default=-1)
+            where, known = -1, of_sort.get(step.sort)
+            if known and known[-1] >= after:
+                where = known[bisect_left(known, after)]
             if where < 0:
                 where = len(items)
-                items.append(Item(sort, {}))
-                if sort in of_sort:
-                    of_sort[sort].append(where)
+                items.append(Item(step.sort, {}))
+                if known is not None:
+                    known.append(where)
+            chain = [(number, angle, given)]
             members = items[where].members
-            members[len(members) if key < 0 else key] = Member(masks, [entry])
-            for q in qubits:
-                last[q], local[q] = where, key >= 0
+            members[key if is_local else len(members)] = Member(step.masks, chain)
+            if is_local:
+                last[key], chains[key] = where, chain
+            else:
+                for q in step.qubits:
+                    last[q], chains[q] = where, None
         angle += angles[k]
-        matrix += is_matrix[k]
+        given += is_given[k]
     return steps, items

@@ -5,6 +5,7 @@ kernel by kernel if it is short, or else by a `Dynamic` kernel, one step after t
 grow with the number of gates in either case.
 """
 
+import gc
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -81,6 +82,17 @@ def _padded(u, places, count):
 @lru_cache(maxsize=32)
 def schedule(program: Program) -> tuple[tuple[Segment, ...], np.ndarray | None]:
     """The segments of a program, and the last table, which brings the amplitudes to their order."""
+    # Looking for garbage among a million new tuples, of which none is garbage, takes longer than all the rest.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return _schedule(program)
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _schedule(program):
     steps, items = collect(program)
     n = program.n
     ids: dict[tuple, int] = {}
