@@ -9,6 +9,7 @@ Strings with the same x share one pass over the state: their signs add up to one
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -124,6 +125,36 @@ class PauliSum(eqx.Module):
             terms.append((word if star else "", -value if signs.count("-") % 2 else value))
         sites = [q for word, _ in terms for q in PauliString.parse(word).qubits]
         return cls(max(sites, default=0) + 1 if n is None else n, terms)
+
+    @classmethod
+    def from_file(cls, path: Path, n: int | None = None) -> "PauliSum":
+        """Reads lines of a coefficient and a Pauli string, as "-1.0 Z0 Z1"; # begins a comment.
+
+        n is the smallest number of qubits that holds the sum, if not given, and at least two.
+
+        Raises:
+            InputError: the file cannot be read, has no terms, or a line is none; the message has the line's number.
+        """
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read: {error}") from error
+        terms = []
+        for number, line in enumerate(lines, 1):
+            words = line.partition("#")[0].replace("*", " ").split()
+            if not words:
+                continue
+            try:
+                terms.append((" ".join(words[1:]), float(words[0])))
+                cls(64, terms[-1:])
+            except InputError as error:
+                raise InputError(f"{path}, line {number}: {error}") from None
+            except ValueError:
+                raise InputError(f"{path}, line {number}: {words[0]!r} is not a number") from None
+        if not terms:
+            raise InputError(f"{path}: has no terms, as in '-1.0 Z0 Z1'")
+        sites = [string.qubits[-1] + 1 for string in cls(64, terms).strings if string.qubits]
+        return cls(max(2, *sites, 2) if n is None else n, terms)
 
     def __call__(self, psi: Inexact[Array, "*batch N"]) -> Complex[Array, "*batch N"]:
         """H ψ, without a matrix.

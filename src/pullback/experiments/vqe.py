@@ -67,7 +67,7 @@ class VQE(Experiment):
             raise InputError(f"--optimiser: needs different ones of {', '.join(_OPTIMISERS)}; got {self.optimiser}")
         circuit = None if self.qasm is None else Circuit.from_qasm(_text(self.qasm))
         n = self.qubits if circuit is None else circuit.n
-        hamiltonian = heisenberg(n) if self.hamiltonian is None else _read_terms(self.hamiltonian, circuit and n)
+        hamiltonian = heisenberg(n) if self.hamiltonian is None else PauliSum.from_file(self.hamiltonian, circuit and n)
         if circuit is None:
             circuit = variational_circuit(hamiltonian.n, self.depth)
             rng = np.random.default_rng(self.seed)
@@ -173,26 +173,6 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-
-
-def _read_terms(path: Path, n: int | None) -> PauliSum:
-    """Lines of a coefficient and a Pauli string; # begins a comment."""
-    terms = []
-    for number, line in enumerate(_text(path).splitlines(), 1):
-        words = line.partition("#")[0].replace("*", " ").split()
-        if not words:
-            continue
-        try:
-            terms.append((" ".join(words[1:]), float(words[0])))
-            PauliSum(64, terms[-1:])
-        except InputError as error:
-            raise InputError(f"{path}, line {number}: {error}") from None
-        except ValueError:
-            raise InputError(f"{path}, line {number}: {words[0]!r} is not a number") from None
-    if not terms:
-        raise InputError(f"{path}: has no terms, as in '-1.0 Z0 Z1'")
-    sites = [string.qubits[-1] + 1 for string in PauliSum(64, terms).strings if string.qubits]
-    return PauliSum(max(2, *sites, 2) if n is None else n, terms)
 
 
 def _ground_energy(hamiltonian: PauliSum) -> float:

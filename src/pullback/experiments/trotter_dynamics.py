@@ -1,0 +1,279 @@
+r"""Dynamics of a spin chain by Trotter circuits of several orders, beside the exact evolution."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from matplotlib.figure import Figure
+
+from pullback.circuits import (
+    Circuit,
+    PauliSum,
+    TimeEvolution,
+    entanglement_entropy,
+    state,
+    transverse_ising,
+    zero_state,
+)
+from pullback.core import InputError
+from pullback.plots import curves, new_figure
+from pullback.runs import Experiment, Result, Run, option
+
+_LARGEST = 18  # qubits
+_ORDERS = (1, 2, 4)
+_QUANTITIES = ("magnetisation", "energy", "entropy")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrotterDynamics(Experiment):
+    r"""Evolves a state by Trotter circuits of order 1, 2 and 4, and exactly, and differentiates both.
+
+    H = Σ_g H_g is split into sets of commuting Pauli strings (greedily), and
+
+        S₁(τ) = Π_g exp(−iτH_g),    S₂(τ) = S₁(τ/2) S₁ᵀ(τ/2),    S₄(τ) = S₂(pτ)² S₂((1 − 4p)τ) S₂(pτ)²,
+
+    where S₁ᵀ is S₁ in opposite order and p = 1/(4 − 4^{1/3}). After r steps of τ = T/r the state is wrong by O(τ^k),
+    k = 1, 2, 4: the slopes are fitted. With H = Σ_g s_g H_g, the sensitivities ∂_{s_g}⟨M⟩(t) at s = 1, of the
+    magnetisation M = Σ_q Z_q / n by the strength of each set, are taken through the circuits and through the exact
+    evolution.
+
+    By default the chain is the transverse Ising ring H = −Σ Z_i Z_{i+1} − g Σ X_i, quenched from all spins up.
+
+    Input: `--hamiltonian FILE` with one term in each line, a coefficient and a Pauli string, as in `-1.0 Z0 Z1`.
+
+    Sources: M. Suzuki, Phys. Lett. A 146, 319 (1990); A. M. Childs, Y. Su, M. C. Tran, N. Wiebe, S. Zhu, Phys. Rev. X
+    11, 011020 (2021), arXiv:1912.08854.
+    """
+
+    hamiltonian: Path | None = option(None, "file with the terms of a Hamiltonian (.txt)")
+    qubits: int = option(12, "spins of the Ising ring, without a file", ge=3, le=_LARGEST)
+    field: float = option(1.0, "transverse field g of the Ising ring")
+    initial: Literal["up", "neel", "plus"] = option("up", "first state: all up, up and down in turn, or all along x")
+    time: float = option(4.0, "time T, in units of the inverse coupling", gt=0)
+    steps: int = option(40, "Trotter steps until T, and points of the curves", ge=1, le=100_000)
+    orders: tuple[int, ...] = option(_ORDERS, "orders of the circuits, of 1, 2, 4")
+
+    citation = "A. M. Childs, Y. Su, M. C. Tran, N. Wiebe, S. Zhu, Phys. Rev. X 11, 011020 (2021), arXiv:1912.08854"
+
+    def prepare(self) -> PauliSum:
+        """The Hamiltonian."""
+        if not self.orders or not set(self.orders) <= set(_ORDERS) or len(set(self.orders)) < len(self.orders):
+            raise InputError(f"--orders: needs different ones of 1, 2, 4; got {','.join(map(str, self.orders))}")
+        if self.hamiltonian is None:
+            return transverse_ising(self.qubits, field=self.field)
+        H = PauliSum.from_file(self.hamiltonian)
+        if H.n > _LARGEST:
+            raise InputError(f"{self.hamiltonian}: acts on {H.n} qubits; up to {_LARGEST} are possible")
+        return H
+
+    def run(self, problem: PauliSum, run: Run) -> Result:
+        """All evolutions with their tangents, step by step; then the errors of the last state."""
+        H, n = problem, problem.n
+        sets = commuting_sets(H)
+        labels = [_label(s) for s in sets]
+        run.log(f"{n} qubits, {len(H.strings)} strings in {len(sets)} commuting sets: {'; '.join(labels)}")
+        flows = [exact_flow(H, sets)] + [trotter_flow(n, sets, k) for k in self.orders]
+        ones = jnp.ones(len(sets))
+        tau = self.time / self.steps
+        magnetisation = PauliSum(n, {f"Z{q}": 1 / n for q in range(n)})
+
+        def measure(psi, dpsi):
+            M = magnetisation(psi)
+            values = [jnp.vdot(psi, M).real, jnp.vdot(psi, H(psi)).real, entanglement_entropy(psi, range(n // 2))]
+            return jnp.stack(values), 2 * (jnp.conj(dpsi) @ M).real
+
+        def step(s):
+            psi, dpsi, values, slopes = [], [], [], []
+            for k, flow in enumerate(flows):
+                after, push = jax.linearize(lambda x, s, f=flow: f(x, s, tau), s["psi"][k], ones)
+                tangents = jax.vmap(push)(s["dpsi"][k], jnp.eye(len(sets)))
+                value, slope = measure(after, tangents)
+                for found, new in ((psi, after), (dpsi, tangents), (values, value), (slopes, slope)):
+                    found.append(new)
+            i = s["step"] + 1
+            errors = jnp.stack([_infidelity(p, psi[0]) for p in psi])
+            return {
+                "psi": jnp.stack(psi),
+                "dpsi": jnp.stack(dpsi),
+                "values": s["values"].at[i].set(jnp.stack(values)),
+                "slopes": s["slopes"].at[i].set(jnp.stack(slopes)),
+                "infidelity": s["infidelity"].at[i].set(errors),
+                "step": i,
+            }
+
+        @jax.jit
+        def advance(s: dict[str, Any], count: Array) -> dict[str, Any]:
+            stop = jnp.minimum(s["step"] + count, self.steps)
+            return jax.lax.while_loop(lambda s: s["step"] < stop, step, s)
+
+        def report(s):
+            i = int(s["step"])
+            return {
+                "t": tau * i,
+                "magnetisation": float(s["values"][i, 0, 0]),
+                "infidelity": float(s["infidelity"][i].max()),
+            }
+
+        psi, flat = _first(self.initial, n), len(flows)
+        value, slope = measure(psi, jnp.zeros((len(sets), len(psi)), complex))
+        start = {
+            "psi": jnp.tile(psi, (flat, 1)),
+            "dpsi": jnp.zeros((flat, len(sets), len(psi)), complex),
+            "values": jnp.zeros((self.steps + 1, flat, len(value))).at[0].set(value),
+            "slopes": jnp.zeros((self.steps + 1, flat, len(sets))).at[0].set(slope),
+            "infidelity": jnp.zeros((self.steps + 1, flat)),
+            "step": jnp.array(0),
+        }
+        final = run.loop(
+            "evolution",
+            start,
+            advance,
+            max_steps=self.steps,
+            report=report,
+            done=lambda s: int(s["step"]) >= self.steps,
+        )
+        counts = np.unique(np.round(self.steps * 2.0 ** np.arange(-2, 4)).astype(int).clip(1))
+        errors = np.array([_errors(flow, ones, psi, final["psi"][0], self.time, counts) for flow in flows[1:]])
+        fits = [_slope(self.time / counts, e) for e in errors]
+        values, slopes = np.asarray(final["values"]), np.asarray(final["slopes"])
+        summary: dict[str, Any] = {"commuting_sets": "; ".join(labels)}
+        for j, k in enumerate(self.orders):
+            summary[f"fitted_order_{k}"] = fits[j]
+            summary[f"infidelity_{k}"] = float(final["infidelity"][-1, j + 1])
+            summary[f"sensitivity_error_{k}"] = float(np.abs(slopes[:, j + 1] - slopes[:, 0]).max())
+        arrays = {
+            "t": tau * np.arange(self.steps + 1),
+            "infidelity": np.asarray(final["infidelity"]),
+            "sensitivity": slopes,
+            **{name: values[:, :, j] for j, name in enumerate(_QUANTITIES)},
+            "step_sizes": self.time / counts,
+            "errors": errors,
+        }
+        return Result(arrays=arrays, summary=summary, converged=True, message="")
+
+    def _names(self) -> list[str]:
+        return ["exact", *(f"order {k}" for k in self.orders)]
+
+    def plot(self, result: Result) -> Figure:
+        """Magnetisation, entropy, sensitivities; energy drift, infidelity, and errors against the step."""
+        arrays, t = result.arrays, result.arrays["t"]
+        names = self._names()
+        figure, ((a, b, c), (d, e, f)) = new_figure(2, 3, width=13.0, height=7.0)
+
+        def panel(axes, values, ylabel, title, first=0, **more):
+            lines = {name: values[:, k] for k, name in enumerate(names) if k >= first}
+            curves(axes, t, lines, xlabel=r"time $t$", ylabel=ylabel, title=title, **more)
+
+        panel(a, arrays["magnetisation"], r"$\langle M\rangle$", "magnetisation", dashed=tuple(names[1:]))
+        panel(b, arrays["entropy"], r"$S$ [nats]", "entanglement entropy of half the chain", dashed=tuple(names[1:]))
+        lines, dashed = {}, []
+        for j, label in enumerate(result.summary["commuting_sets"].split("; ")):
+            lines[f"{label}, exact"] = arrays["sensitivity"][:, 0, j]
+            dashed.append(f"{label}, {names[-1]}")
+            lines[dashed[-1]] = arrays["sensitivity"][:, -1, j]
+        title = "sensitivity to the strength of each set"
+        curves(
+            c, t, lines, xlabel=r"time $t$", ylabel=r"$\partial_s\langle M\rangle$", title=title, dashed=tuple(dashed)
+        )
+        drift = np.abs(arrays["energy"] - arrays["energy"][:1])
+        panel(d, _positive(drift), r"$|E(t) - E(0)|$", "energy drift", first=1, yscale="log")
+        panel(
+            e,
+            _positive(arrays["infidelity"]),
+            r"$1 - |\langle\psi_{exact}|\psi\rangle|^2$",
+            "infidelity",
+            1,
+            yscale="log",
+        )
+        lines = {
+            f"{name}: slope {result.summary[f'fitted_order_{k}']:.2f}": errors
+            for name, k, errors in zip(names[1:], self.orders, arrays["errors"])
+        }
+        ylabel = r"$|\psi - \psi_{exact}|$ at $T$"
+        curves(f, arrays["step_sizes"], lines, xlabel=r"step $\tau$", ylabel=ylabel, title="last state", yscale="log")
+        f.set_xscale("log", base=2)
+        return figure
+
+
+def commuting_sets(H: PauliSum) -> list[PauliSum]:
+    """H as a sum of sums of commuting strings: each string joins the first set that it commutes with."""
+    sets: list[list[int]] = []
+    for k, string in enumerate(H.strings):
+        if not string.qubits:
+            continue  # a phase
+        for members in sets:
+            if all(string.commutes_with(H.strings[j]) for j in members):
+                members.append(k)
+                break
+        else:
+            sets.append([k])
+    return [PauliSum.of(H.n, tuple(H.strings[k] for k in s), H.coefficients[np.array(s)]) for s in sets]
+
+
+def trotter_flow(n: int, sets: list[PauliSum], order: int):
+    """(ψ, strengths, τ) -> ψ after one step."""
+    p = 1 / (4 - 4 ** (1 / 3))
+    parts = {1: [1.0], 2: [1.0], 4: [p, p, 1 - 4 * p, p, p]}[order]
+
+    def flow(psi, strengths, tau):
+        blocks = []
+        for part in parts:
+            forward = [TimeEvolution(h, s * part * tau / (1 if order == 1 else 2)) for h, s in zip(sets, strengths)]
+            blocks += forward if order == 1 else forward + forward[::-1]
+        return state(Circuit(n, blocks), psi)
+
+    return flow
+
+
+def exact_flow(H: PauliSum, sets: list[PauliSum]):
+    """(ψ, strengths, τ) -> exp(−iτ Σ_g s_g H_g) ψ."""
+
+    def flow(psi, strengths, tau):
+        total = sum((s * h for s, h in zip(strengths, sets)), PauliSum(H.n, {}))
+        return state(Circuit(H.n, [TimeEvolution(total, tau)]), psi)
+
+    return flow
+
+
+def _errors(flow, ones, psi, exact, time, counts):
+    @jax.jit
+    def error(count):
+        last = jax.lax.fori_loop(0, count, lambda _, x: flow(x, ones, time / count), psi)
+        overlap = jnp.vdot(exact, last)
+        return jnp.linalg.norm(last - exact * overlap / jnp.abs(overlap))  # the identity in H is a phase
+
+    return np.array([float(error(jnp.array(k))) for k in counts])
+
+
+def _slope(tau, errors) -> float:
+    """The slope of the line through the logarithms, of errors that are neither large nor rounding."""
+    good = (errors < 0.3) & (errors > 1e-11)
+    if good.sum() < 2:
+        return float("nan")
+    return float(np.polyfit(np.log(tau[good]), np.log(errors[good]), 1)[0])
+
+
+def _infidelity(a, b):
+    """1 − |⟨a|b⟩|², from the part of a that is orthogonal to b, which is exact when it is small."""
+    rest = a - b * jnp.vdot(b, a)
+    return jnp.vdot(rest, rest).real
+
+
+def _first(name: str, n: int) -> Array:
+    if name == "plus":
+        return jnp.full(1 << n, 2 ** (-n / 2), complex)
+    flipped = 0 if name == "up" else sum(1 << q for q in range(1, n, 2))
+    return jnp.roll(zero_state(n), flipped)
+
+
+def _label(part: PauliSum) -> str:
+    """The letters of the strings, as "ZZ", "X"."""
+    return ", ".join(dict.fromkeys(s.letters for s in part.strings))
+
+
+def _positive(values):
+    return np.where(values > 1e-17, values, np.nan)
