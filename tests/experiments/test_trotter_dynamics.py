@@ -1,5 +1,6 @@
 """trotter-dynamics against free fermions, dense matrices and the orders of the formulas."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
@@ -33,7 +34,7 @@ def test_ising_ring():
         assert abs(result.summary[f"fitted_order_{k}"] - k) < 0.2
     assert result.summary["sensitivity_error_4"] < 1e-3
     assert len(experiment.plot(result).axes) == 6
-    psi = exact_flow(H, commuting_sets(H))(np.full(1 << n, 2 ** (-n / 2), complex), np.ones(2), T)
+    psi = exact_flow(H, commuting_sets(H))(jnp.full(1 << n, 2 ** (-n / 2), complex), jnp.ones(2), T)
     X = PauliSum(n, {f"X{q}": 1 / n for q in range(n)})
     np.testing.assert_allclose(np.vdot(psi, X(psi)).real, transverse(n, g, T), atol=1e-9)
 
