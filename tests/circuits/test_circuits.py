@@ -122,7 +122,7 @@ def every_block(theta, matrix, strength):
 
 
 @pytest.mark.parametrize(
-    "modes", [("vjp",), pytest.param(("jvp", "fwd-rev", "rev-rev", "fwd-fwd"), marks=pytest.mark.slow)]
+    "modes", [pytest.param(m, marks=pytest.mark.slow) for m in (("vjp",), ("jvp", "fwd-rev", "rev-rev", "fwd-fwd"))]
 )
 def test_derivatives(modes):
     """By angles, matrices, couplings of evolutions and of the observable, and the initial state, in all modes."""

@@ -72,6 +72,7 @@ def test_version_3():
     same_up_to_phase(circuit.matrix(), out)
 
 
+@pytest.mark.slow
 def test_round_trip():
     """All gates, through both versions."""
     rng = np.random.default_rng(3)
@@ -125,5 +126,5 @@ def test_what_cannot_be_written():
         qc.Circuit(2, [qc.matrix_gate(np.eye(4))]).to_qasm()
     with pytest.raises(InputError, match="do not commute"):
         qc.Circuit(2, [qc.TimeEvolution(qc.transverse_ising(2), 0.1)]).to_qasm()
-    with pytest.raises(InputError, match="version=3"):
-        qc.Circuit(3, [qc.control((0, 1), qc.put(2, qc.H))]).to_qasm()
+    with pytest.raises(InputError, match="no channels"):
+        qc.Circuit(1, [qc.bit_flip(0.1)]).to_qasm()

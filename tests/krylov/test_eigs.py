@@ -99,6 +99,7 @@ def test_transfer_matrix_of_a_wide_ising_strip():
     np.testing.assert_allclose(slope, (exact(coupling + h) - exact(coupling - h)) / (2 * h), rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_failures():
     with pytest.raises(InputError, match="less than the dimension"):
         eigs(A, N)

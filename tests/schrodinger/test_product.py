@@ -11,6 +11,7 @@ from pullback.experiments.inverse_schrodinger import InverseSchrodinger
 from pullback.runs import Run
 
 
+@pytest.mark.slow
 def test_henon_heiles_levels():
     """NUMBERS of the literature, degenerate pairs among them; the slope is the mean of ∂V/∂λ (Hellmann-Feynman)."""
     grid = sch.ProductGrid((sch.Grid.between(-7.0, 7.0, 40),) * 2)

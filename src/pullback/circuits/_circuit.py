@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Complex, Float, Inexact
 
 from pullback.circuits._blocks import Block, chain
+from pullback.circuits._draw import Column, columns, draw
 from pullback.circuits._program import Operation, Program, compile_blocks
 from pullback.circuits._qasm import read_qasm, write_qasm
 from pullback.core import InputError
@@ -139,6 +140,26 @@ class Circuit(eqx.Module):
             InputError: the circuit has matrices on several qubits, or other things that OpenQASM cannot express.
         """
         return write_qasm(self, version)
+
+    def draw(self, width: int | None = None, *, max_moments: int = 100) -> str:
+        """The circuit as text (`plots.circuit_diagram` makes a figure).
+
+        Args:
+            width: of a line, in characters; what does not fit continues below. None: as wide as the terminal.
+            max_moments: layers of operations, as `depth` counts them, that are drawn; "…" stands for more.
+
+        Examples:
+            >>> from pullback.circuits import CNOT, H, Rz, put
+            >>> print(Circuit(2, [put(0, H), put((0, 1), CNOT), put(1, Rz(0.3))]).draw())
+            q0: ─H─●─────────
+                   │
+            q1: ───⊕─Rz(0.3)─
+        """
+        return draw(self, width, max_moments)
+
+    def columns(self, max_moments: int) -> tuple[list[Column], bool]:
+        """The columns of a drawing of the first moments, and whether there are more."""
+        return columns(self, max_moments)
 
     def __repr__(self) -> str:
         return f"Circuit({self.n} qubits, {len(self.program.word)} gates, {self.n_parameters} parameters)"

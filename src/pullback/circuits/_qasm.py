@@ -11,6 +11,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -85,10 +86,19 @@ _STANDARD: dict[str, Standard] = {
     "ccz": Standard(2, "Z"),
     "c3x": Standard(3, "X"),
     "c4x": Standard(4, "X"),
+    "c3sqrtx": Standard(3, "SX"),
     "swap": Standard(0, "SWAP"),
     "cswap": Standard(1, "SWAP"),
     "iswap": Standard(0, "iSWAP"),
 }
+_DEFINED = """
+gate rccx a,b,c { u2(0,pi) c; p(pi/4) c; cx b,c; p(-pi/4) c; cx a,c; p(pi/4) c; cx b,c; p(-pi/4) c; u2(0,pi) c; }
+gate rc3x a,b,c,d {
+  u2(0,pi) d; p(pi/4) d; cx c,d; p(-pi/4) d; u2(0,pi) d;
+  cx a,d; p(pi/4) d; cx b,d; p(-pi/4) d; cx a,d; p(pi/4) d; cx b,d; p(-pi/4) d;
+  u2(0,pi) d; p(pi/4) d; cx c,d; p(-pi/4) d; u2(0,pi) d;
+}
+"""  # of qelib1.inc; Toffoli gates up to phases, D. Maslov, arXiv:1508.03273
 _LIBRARIES = ("qelib1.inc", "stdgates.inc")
 _FUNCTIONS = {
     "sin": math.sin, "cos": math.cos, "tan": math.tan, "exp": math.exp, "ln": math.log, "log": math.log,
@@ -117,6 +127,13 @@ def read_qasm(text: str) -> tuple[int, list[Block]]:
     if not reader.n:
         raise InputError("OpenQASM: the program declares no qubits.")
     return reader.n, reader.blocks
+
+
+@cache
+def _defined():
+    reader = _Reader(list(_tokens(_DEFINED)))
+    reader.program()
+    return reader.gates
 
 
 def _tokens(text: str) -> Iterator[Token]:
@@ -496,8 +513,8 @@ class _Reader:
         self.blocks[start:] = inner * (abs(int(number)) if name == "pow" else 1)
 
     def gate(self, call: Call, angles: list[Any], qubits: list[int], controls: tuple) -> None:
-        if call.name in self.gates:
-            definition = self.gates[call.name]
+        definition = self.gates.get(call.name) or _defined().get(call.name)
+        if definition is not None:
             self.counted(call, len(angles), len(definition.parameters), len(qubits), len(definition.qubits))
             names = {**_CONSTANTS, **dict(zip(definition.parameters, angles))}
             for inner in definition.body:
@@ -624,6 +641,8 @@ class _Writer:
                 self.rotor(string, 2 * angles[0] * couplings[operation.first + k], controls)
         elif kind == "matrix":
             self.matrix(operation, given, controls)
+        elif kind == "channel":
+            raise InputError("to_qasm: OpenQASM has no channels; write the circuit without noise.")
         elif kind in ("Rxx", "Ryy", "Rzz"):
             self.rotation(kind[1:].upper(), qubits, angles[0], controls)
         elif kind == "fSim":
@@ -689,9 +708,69 @@ class _Writer:
         open_controls = [q for q, value in controls if not value]
         for q in open_controls:
             self.lines.append(f"x q[{q}];")
-        self.lines.append(self.line(kind, angles, qubits, tuple(q for q, _ in controls), adjoint))
+        inside = tuple(q for q, _ in controls)
+        if self.version == 3 or self.is_standard(kind, len(inside)):
+            self.lines.append(self.line(kind, angles, qubits, inside, adjoint))
+        else:
+            self.by_phases(kind, angles, qubits, inside, -1.0 if adjoint else 1.0)
         for q in open_controls:
             self.lines.append(f"x q[{q}];")
+
+    def is_standard(self, kind, controls) -> bool:
+        """Whether OpenQASM 2 has the gate with so many controls."""
+        return (
+            not controls
+            or (controls == 1 and (kind in ("P", "U3") or kind in _CONTROLLED))
+            or (kind, controls) == ("X", 2)
+        )
+
+    def by_phases(self, kind, angles, qubits, controls, sign) -> None:
+        """A gate with controls by phases with controls, and these by phases with fewer (Barenco et al., 1995)."""
+        t, inside = qubits[-1:], tuple((q, 1) for q in controls)
+        rest, last = inside[:-1], controls[-1:]
+
+        def between(before, *gates):
+            """Gates between V and V†, where V is the gates `before`, without controls."""
+            for name, values in before:
+                self.gate(name, values, t, ())
+            for gate in gates:
+                self.gate(*gate)
+            for name, values in reversed(before):
+                self.gate(name, [-v for v in values], t, ())
+
+        match kind:
+            case "P":
+                half = sign * angles[0] / 2
+                self.gate("P", [half], t, inside[-1:])
+                self.gate("X", [], last, rest)
+                self.gate("P", [-half], t, inside[-1:])
+                self.gate("X", [], last, rest)
+                self.gate("P", [half], t, rest)
+            case "Z" | "S" | "T":
+                self.gate("P", [sign * math.pi / {"Z": 1, "S": 2, "T": 4}[kind]], t, inside)
+            case "X" | "SX":
+                between([("H", [])], ("P", [sign * math.pi / (1 if kind == "X" else 2)], t, inside))
+            case "Y":
+                between([("P", [-math.pi / 2])], ("X", [], t, inside))
+            case "H":
+                between([("Ry", [-math.pi / 4])], ("Z", [], t, inside))
+            case "Rz":
+                self.gate("P", angles, t, inside)
+                self.gate("P", [-angles[0] / 2], last, rest)
+            case "Rx":
+                between([("H", [])], ("Rz", angles, t, inside))
+            case "Ry":
+                between([("P", [-math.pi / 2])], ("Rx", angles, t, inside))
+            case "U3":
+                theta, phi, lam = angles
+                self.gate("P", [(phi + lam) / 2], last, rest)
+                for name, angle in (("Rz", lam), ("Ry", theta), ("Rz", phi)):
+                    self.gate(name, [angle], t, inside)
+            case "SWAP":
+                a, b = qubits
+                self.gate("X", [], (a,), ((b, 1),))
+                self.gate("X", [], (b,), (*inside, (a, 1)))
+                self.gate("X", [], (a,), ((b, 1),))
 
     def line(self, kind, angles, qubits, controls, adjoint) -> str:
         phase_gate = ("p" if self.version == 3 else "u1") if kind == "P" else None
@@ -707,10 +786,6 @@ class _Writer:
             extra = used - 1
             if not name:  # S, T and SX have no controlled form in the libraries
                 name, extra = _PLAIN[kind], used
-            if extra and self.version == 2:
-                raise InputError(
-                    f"to_qasm: OpenQASM 2 has no gate for {kind} with {used} controls; use to_qasm(version=3)."
-                )
             prefix = "ctrl @ " * extra
         if adjoint:
             if controls:

@@ -1,9 +1,10 @@
 """Figures: one style, one function per kind of figure."""
 
+from pullback.plots._circuit import circuit_diagram
 from pullback.plots._discs import discs
 from pullback.plots._field import field
 from pullback.plots._figure import new_figure
 from pullback.plots._levels import levels, place_values
 from pullback.plots._lines import convergence, curves
 
-__all__ = ["new_figure", "curves", "convergence", "levels", "place_values", "discs", "field"]
+__all__ = ["circuit_diagram", "new_figure", "curves", "convergence", "levels", "place_values", "discs", "field"]
