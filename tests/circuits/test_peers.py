@@ -20,7 +20,7 @@ def overlap(a, b):
     return abs(np.vdot(a, b))
 
 
-@pytest.mark.parametrize("name", ["qiskit2", pytest.param("qiskit3", marks=pytest.mark.slow), "qulacs"])
+@pytest.mark.parametrize("name", [*(pytest.param(f"qiskit{v}", marks=pytest.mark.slow) for v in (2, 3)), "qulacs"])
 def test_files_of_others(name):
     """Read, and written and read again, they give the state that their authors computed."""
     circuit = qc.Circuit.from_qasm((DATA / f"{name}.qasm").read_text())

@@ -111,7 +111,8 @@ def test_hessian_at_a_twofold_ground_state():
         np.testing.assert_allclose(product, mixed, rtol=2e-4)
 
 
-@pytest.mark.parametrize("modes", [("jvp", "vjp"), pytest.param(MODES, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("modes", [("jvp", "vjp"), MODES])
 def test_a_complex_ring_with_flux(modes):
     """Hopping with a phase and a potential; two levels, their joint projector."""
     n = 120

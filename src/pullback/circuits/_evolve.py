@@ -38,7 +38,7 @@ def evolve(circuit, V, adjoint: Adjoint, uniforms=None):
     segments, last = schedule(circuit.program)
     leaves = cast(circuit, V.dtype, uniforms)
     for segment in segments:
-        V = _through(segment, V, segment.data(leaves), adjoint)
+        V = through(segment, V, segment.data(leaves), adjoint)
     return permute(V, last)
 
 
@@ -63,7 +63,7 @@ def cast(circuit, dtype, uniforms=None) -> Leaves:
     )
 
 
-def _through(segment: Segment, V, data, adjoint):
+def through(segment: Segment, V, data, adjoint):
     fixed = jax.tree.map(jnp.asarray, segment.fixed)
     if not data:  # only permutations: linear, with nothing to differentiate
         return jax.lax.scan(lambda V, _: (_do(segment, V, {}, {}), None), V, None, segment.count)[0]

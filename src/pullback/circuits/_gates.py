@@ -67,6 +67,7 @@ KINDS: dict[str, Kind] = {
     "fSim": Kind(2, 2, "negate"),
 }
 PERMUTATIONS = frozenset({"X", "SWAP", "I"})
+DIAGONAL = frozenset({"Z", "S", "T", "Rz", "P"})  # of the gates on one qubit
 _HALF = float(np.sqrt(0.5))
 _CONSTANT: dict[str, tuple[complex | None, ...]] = {
     "I": (1, None, None, 1),

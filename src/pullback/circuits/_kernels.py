@@ -17,7 +17,7 @@ stride, or else no loop over amplitudes vectorises: qubits 0 … m−1 are rotat
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pullback.circuits._gates import Masks
+from pullback.circuits._pauli import flipped
 
 Layout = np.ndarray
 _BLOCK = 3  # qubits whose transition matrices come from one product of matrices
@@ -73,10 +74,12 @@ def multiply(a, b):
     return jnp.stack([real(ar, br) - real(ai, bi), real(ar, bi) + real(ai, br)], -3)
 
 
-def permute(V, table: np.ndarray | None):
-    """V[..., table], as a transposition where it is one."""
+def permute(V, table: np.ndarray | Callable[[Any], Any] | None) -> Any:
+    """V[..., table], as a transposition where it is one; or what the function does."""
     if table is None:
         return V
+    if callable(table):
+        return table(V)
     if rows := transposed_rows(table):
         return jnp.swapaxes(V.reshape(*V.shape[:-1], len(table) // rows, rows), -1, -2).reshape(V.shape)
     return V.at[..., table].get(mode="promise_in_bounds", unique_indices=True)
@@ -133,7 +136,7 @@ class Locals:
         phases = [(straight, high), (rotated, rest)]
         if np.array_equal(layout, rotated):
             phases.reverse()
-        self.phases: list[tuple[np.ndarray | None, np.ndarray | None, list[tuple[int, int]]]] = []
+        self.phases: list[tuple[Any, Any, list[tuple[int, int]]]] = []
         for target, gates in phases:
             if gates:
                 self.phases.append((move(layout, target), move(target, layout), gates))
@@ -298,6 +301,9 @@ def apply_pair(V, u, tables: Tables, elsewhere=1.0):
 
 
 def partners(V, partner):
+    """V at the partners' positions, or at i ^ partner for a number."""
+    if isinstance(partner, int):
+        return flipped(V, partner)
     return V.at[..., partner].get(mode="promise_in_bounds", unique_indices=True)
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pullback.circuits._gates import KINDS, PERMUTATIONS, Masks, Pair, pair_of_rotor, pairs_of
+from pullback.circuits._gates import DIAGONAL, KINDS, PERMUTATIONS, Masks, Pair, pair_of_rotor, pairs_of
 from pullback.circuits._pauli import PauliString
 from pullback.circuits._program import Operation, Program
 from pullback.core import InputError
@@ -125,6 +125,8 @@ def _toggle(name):
 def _pair_step(pair: Pair, touched, bits, values, couplings):
     masks = pair.masks._replace(controls=pair.masks.controls | bits, values=pair.masks.values | values)
     m, x = masks.m, masks.x
+    if masks.controls and x == m and pair.matrix.removesuffix("†") in DIAGONAL:
+        masks, x = masks._replace(x=0), 0
     if not masks.controls and m.bit_count() == 1 and x in (0, m) and not masks.s:
         sort, touched = "local", (m.bit_length() - 1,)
         masks = Masks(m, m)

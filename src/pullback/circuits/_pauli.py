@@ -168,8 +168,8 @@ class PauliSum(eqx.Module):
             )
         re, im = psi.real, psi.imag
         out_re, out_im = jnp.zeros_like(re), jnp.zeros_like(im)
-        for x, even, odd in self._diagonals(re.dtype):
-            re_x, im_x = _flipped(re, x), _flipped(im, x)
+        for x, even, odd in self.diagonals(re.dtype, jnp.arange(1 << self.n)):
+            re_x, im_x = flipped(re, x), flipped(im, x)
             if even is not None:
                 out_re, out_im = out_re + even * re_x, out_im + even * im_x
             if odd is not None:  # times -i
@@ -180,22 +180,21 @@ class PauliSum(eqx.Module):
         """Tr(H ρ) for a density matrix, from as many of its entries as H has."""
         i = jnp.arange(1 << self.n)
         total = jnp.zeros((), rho.real.dtype)
-        for x, even, odd in self._diagonals(total.dtype):
+        for x, even, odd in self.diagonals(total.dtype, i):
             entries = rho[i ^ x, i]
             for diagonal, part in ((even, entries.real), (odd, entries.imag)):
                 total += 0 if diagonal is None else jnp.sum(diagonal * part)
         return total
 
-    def _diagonals(self, dtype):
-        """(x, even, odd) for each x: the signs of strings with an even, and an odd, number of Y, summed."""
+    def diagonals(self, dtype, i):
+        """(x, even, odd) for each x: signs at i of the strings with an even, and an odd, number of Y, summed."""
         groups: dict[int, list[int]] = {}
         for k, string in enumerate(self.strings):
             groups.setdefault(string.x, []).append(k)
         for x, members in groups.items():
-            yield x, *self._diagonal(members, dtype)
+            yield x, *self._diagonal(members, dtype, i)
 
-    def _diagonal(self, members, dtype):
-        i = jnp.arange(1 << self.n)
+    def _diagonal(self, members, dtype, i):
         sums: list[Any] = [None, None]
         for k in members:
             x, z = self.strings[k].x, self.strings[k].z
@@ -237,7 +236,7 @@ class PauliSum(eqx.Module):
         return " + ".join(f"{c!r}*{s}" for c, s in terms) or "0.0*I"
 
 
-def _flipped(a, x: int):
+def flipped(a, x: int):
     """a[..., i ^ x]: each run of ones in x reverses an axis."""
     n = a.shape[-1].bit_length() - 1
     runs, q = [], 0

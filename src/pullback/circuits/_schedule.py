@@ -100,7 +100,7 @@ def _schedule(program):
     layout = np.arange(1 << n)
     segments: list[Segment] = []
     at = 0
-    for start, period, count in _stretches(word):
+    for start, period, count in stretches(word):
         period -= max(at - start, 0) if count == 1 else 0
         start = max(start, at)
         part = items[start : start + period * count]
@@ -127,7 +127,7 @@ def _completed(items, word, start, period, count) -> int:
     return same if same and all(item.sort == "permutation" for item in missing) else 0
 
 
-def _stretches(word: np.ndarray) -> list[tuple[int, int, int]]:
+def stretches(word: np.ndarray) -> list[tuple[int, int, int]]:
     """(start, period, count): greedily the longest repetition; what does not repeat has count 1."""
     n = len(word)
     best, period = np.zeros(n, int), np.ones(n, int)  # how far a repetition that starts here reaches
@@ -170,8 +170,8 @@ def _repeated(program, steps, items: list[Item], period, count, layout):
     members: dict[str, list[Member]] = {}
     for item in items:
         if item.sort != "permutation":
-            members.setdefault(_key(steps, item), []).extend(_ordered(item))
-    recipes = {key: _recipe(key)(program, steps, found) for key, found in members.items()}
+            members.setdefault(key_of(steps, item), []).extend(ordered(item))
+    recipes = {key: recipe_of(key)(program, steps, found) for key, found in members.items()}
     segments.append(Segment(kernels, sources, count + bool(missing), recipes, {}))
     for item in reversed(missing):
         for member in reversed(item.members.values()):
@@ -192,7 +192,7 @@ def _kernels(n, steps, body, layout):
             for member in item.members.values():
                 layout = permuted(steps[member.chain[0][0]], layout)
             continue
-        members = _ordered(item)
+        members = ordered(item)
         step = steps[members[0].chain[0][0]]
         match item.sort:
             case "local":
@@ -208,7 +208,7 @@ def _kernels(n, steps, body, layout):
             case _:
                 kernel = Evolution(n, step.strings, step.matrix.endswith("*"), layout)
         layout = kernel.layout
-        key = _key(steps, item)
+        key = key_of(steps, item)
         start = used.get(key, 0)
         used[key] = start + len(members)
         kernels.append(kernel)
@@ -216,7 +216,7 @@ def _kernels(n, steps, body, layout):
     return kernels, sources, layout
 
 
-def _key(steps, item: Item):
+def key_of(steps, item: Item):
     """Under which key the data of an item are kept: "pair", a matrix's or channel's size, or an evolution's step."""
     number = next(iter(item.members.values())).chain[0][0]
     if item.sort == "channel":
@@ -226,11 +226,11 @@ def _key(steps, item: Item):
     return f"evolution {number}" if item.sort == "evolution" else "pair"
 
 
-def _ordered(item: Item) -> list[Member]:
+def ordered(item: Item) -> list[Member]:
     return [item.members[k] for k in sorted(item.members)]
 
 
-def _recipe(key):
+def recipe_of(key):
     if key == "pair":
         return PairRecipe
     if key.startswith("channel"):
@@ -262,8 +262,8 @@ def _one_by_one(program, steps, items: list[Item]):
     places: dict[str, list[int]] = {"pair": []}
     masks, qubits = [], []
     for item in items:
-        key = "pair" if item.sort == "permutation" else _key(steps, item)
-        for member in _ordered(item):
+        key = "pair" if item.sort == "permutation" else key_of(steps, item)
+        for member in ordered(item):
             step = steps[member.chain[0][0]]
             for where in _permutation_masks(step) if item.sort == "permutation" else [member.masks]:
                 members.setdefault(key, []).append(member)
@@ -282,7 +282,7 @@ def _one_by_one(program, steps, items: list[Item]):
     for key, found in members.items():
         if found:
             where = np.array(places[key])
-            recipes[key] = Placed(_recipe(key)(program, steps, found), None if len(where) == count else where)
+            recipes[key] = Placed(recipe_of(key)(program, steps, found), None if len(where) == count else where)
     return Segment([Dynamic(program.n, sizes)], [Source(None)], count, recipes, fixed)
 
 

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Complex, Float, Inexact, Int
 
 from pullback.circuits._circuit import Circuit
 from pullback.circuits._doubled import doubled
 from pullback.circuits._evolve import evolve, uncompute
 from pullback.circuits._pauli import PauliSum
+from pullback.circuits._sharded import AXIS, mean_on_devices, on_devices
 from pullback.core import Adjoint, Checkpoint, InputError, Uncompute
 from pullback.linalg import funmh
 
@@ -21,7 +23,11 @@ def zero_state(n: int, dtype: type | np.dtype = complex) -> Complex[Array, " N"]
 
 
 def state(
-    circuit: Circuit, initial: Inexact[Array, "*batch N"] | None = None, *, adjoint: Adjoint | None = None
+    circuit: Circuit,
+    initial: Inexact[Array, "*batch N"] | None = None,
+    *,
+    adjoint: Adjoint | None = None,
+    mesh: Mesh | None = None,
 ) -> Complex[Array, "*batch N"]:
     """The state after the circuit; differentiable in every mode and order.
 
@@ -32,9 +38,11 @@ def state(
         adjoint: `Uncompute()`, the default for unitary circuits, runs them backwards in reverse mode and stores no
             state; `Uncompute(checkpoint_every=m)` stores one every m layers. `Checkpoint(m)`, the default otherwise
             with m = 1, stores every m-th and recomputes the others. `Direct()` stores everything.
+        mesh: of one axis with 2^g devices, over which the amplitudes are spread in order: 2^(n−g) on each.
 
     Raises:
-        InputError: a state with another number of amplitudes; an adjoint that is none for this circuit.
+        InputError: a state with another number of amplitudes; an adjoint that is none for this circuit; on many
+            devices, what is not possible there.
     """
     if adjoint is None:
         adjoint = Uncompute() if circuit.is_unitary else Checkpoint(1)
@@ -42,6 +50,8 @@ def state(
         raise InputError(
             "state: a circuit with channels has no pure state; use density_matrix, trajectories, or expect."
         )
+    if mesh is not None:
+        return _state_on_devices(circuit, initial, adjoint, mesh)
     V, shape = split(circuit, initial)
     V = evolve(circuit, V, adjoint)
     return jax.lax.complex(V[0], V[1]).reshape(shape)
@@ -63,6 +73,7 @@ def expect(
     state: Inexact[Array, "*batch N"] | None = None,
     *,
     adjoint: Adjoint | None = None,
+    mesh: Mesh | None = None,
 ) -> Float[Array, "..."]:
     """⟨ψ|H|ψ⟩ in the state ψ after the circuit; of each, along the last axis, if several are given.
 
@@ -74,20 +85,45 @@ def expect(
         circuit: prepares ψ.
         state: before the circuit; None: |0…0⟩. No leading axes if there are channels.
         adjoint: as of `state`.
+        mesh: as of `state`.
 
     Raises:
-        InputError: numbers of qubits that do not agree; no observable.
+        InputError: numbers of qubits that do not agree; no observable; what is not possible on many devices.
     """
     several = [observable] if isinstance(observable, PauliSum) else [*observable]
     if not several:
         raise InputError("expect: give at least one observable.")
-    if circuit.has_channels:
+    if mesh is not None:
+        means = _means_on_devices(several, circuit, state, adjoint, mesh)
+    elif circuit.has_channels:
         rho = density_matrix(circuit, state, adjoint=adjoint)
         means = [h.trace(rho) for h in several]
     else:
         psi = _after(circuit, state, adjoint)
         means = [mean(h, psi) for h in several]
     return means[0] if isinstance(observable, PauliSum) else jnp.stack(means, -1)
+
+
+def _state_on_devices(circuit, initial, adjoint, mesh):
+    V, shape = (None, (1 << circuit.n,)) if initial is None else split(circuit, initial)
+
+    def finish(V, _):
+        return jax.lax.complex(V[0], V[1])
+
+    return on_devices(circuit, V, mesh, adjoint, finish, None, PartitionSpec(None, AXIS)).reshape(shape)
+
+
+def _means_on_devices(observables, circuit, initial, adjoint, mesh):
+    if not circuit.is_unitary or any(h.n != circuit.n for h in observables):
+        raise InputError("expect: on many devices circuits are unitary, and observables act on all of their qubits.")
+    V, shape = (None, (1,)) if initial is None else split(circuit, initial)
+    g = mesh.size.bit_length() - 1
+
+    def finish(V, observables):
+        return jnp.stack([mean_on_devices(h, V, g) for h in observables])
+
+    found = on_devices(circuit, V, mesh, adjoint or Uncompute(), finish, observables, PartitionSpec())
+    return [*found.reshape(len(observables), *shape[:-1])]
 
 
 def _after(circuit, initial, adjoint):

@@ -19,6 +19,7 @@ from pullback.circuits._native._build import library
 
 FORWARD, TANGENT, ADJOINT, ADJOINT_TANGENT = range(4)  # of kernels.cpp
 _PERMUTATION, _GATES, _PAIR, _DIAGONAL, _DENSE, _DYNAMIC = range(6)
+_KERNELS = (Locals, Pair, Diagonal, Dense, Move, Dynamic)  # themselves: what is derived from them does other things
 _TARGET = "pullback_circuit"
 
 
@@ -76,7 +77,7 @@ def _order(key):
 def _encoded(segment) -> tuple[np.ndarray, np.ndarray]:
     """The operations of a segment and their tables; empty if one of them is not among those of the library."""
     none = np.zeros(0, np.int64), np.zeros(0, np.int32)
-    if not all(key == "pair" or key.startswith("matrix") for key in segment.recipes):
+    if not all(type(kernel) in _KERNELS for kernel in segment.kernels):
         return none
     keys = sorted(segment.recipes, key=_order)
     ops: list[list[int]] = []
@@ -115,8 +116,6 @@ def _encoded(segment) -> tuple[np.ndarray, np.ndarray]:
                 permutation(kernel.there)
             case Dynamic():
                 ops.append([_DYNAMIC, int("pair" in keys)])
-            case _:
-                return none
         n = kernel.n if isinstance(kernel, Dynamic) else len(kernel.layout).bit_length() - 1
     flat = [x for op in ops for x in (len(op) + 1, *op)]
     return np.array([segment.count, n, len(ops), *flat], np.int64), np.concatenate([*tables, np.zeros(1, np.int32)])
