@@ -25,7 +25,7 @@ def examine() -> tuple[str, bool]:
     import jax
     import jax.numpy as jnp
 
-    import pullback.core  # noqa: F401  (switches double precision on, as any room does)
+    from pullback.circuits import _native  # (any room switches double precision on)
 
     double = jnp.zeros(()).dtype == jnp.float64
     fault = _find_fault()
@@ -39,6 +39,10 @@ def examine() -> tuple[str, bool]:
         ("devices", ", ".join(str(device) for device in jax.devices())),
         ("double precision", "on" if double else "off (JAX_ENABLE_X64 is set in the environment)"),
         ("compilation cache", os.environ.get("JAX_COMPILATION_CACHE_DIR", "off")),
+        (
+            "circuits in C++",
+            "yes" if _native.is_available() else "no (python -m pullback.circuits._native compiles them)",
+        ),
         ("this folder", "writable" if writable else "NOT writable: runs need --out elsewhere"),
         ("known faults of JAX", fault or "none"),
     ]
