@@ -11,9 +11,12 @@
 // sum W_after V_before^H.
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -30,9 +33,9 @@ constexpr int kBytes = 32;
 #endif
 
 enum Code : int64_t { kPermutation = 0, kGates = 1, kPair = 2, kDiagonal = 3, kDense = 4, kDynamic = 5 };
-constexpr int kTileBits = 5;     // bits of gates that share a pass over the state
-constexpr int64_t kRun = 64;     // neighbouring amplitudes of a tile
-constexpr int kLargest = 6;      // qubits of a dense matrix
+constexpr int kTileBits = 5;        // bits of gates that share a pass over the state
+constexpr int64_t kTile = 1 << 14;  // bytes of a tile, of all planes: half of a small first cache
+constexpr int kLargest = 6;         // qubits of a dense matrix
 
 template <class T>
 struct C {
@@ -44,32 +47,56 @@ template <class T> C<T> conj(C<T> a) { return {a.re, -a.im}; }
 template <class T> C<T> operator-(C<T> a) { return {-a.re, -a.im}; }
 template <class T> C<T> scaled(C<T> a, T s) { return {s * a.re, s * a.im}; }
 
-// A d x d matrix with its tangent; d <= 2^kLargest.
-template <class T>
+// A d x d matrix with its tangent; d <= 2^kLargest. Entries is a place for all matrices of these sizes.
+template <class T, class Entries>
 struct Matrix {
-  int d = 2;
-  std::vector<C<T>> u, du;
+  int d;
+  Entries u, du;
 };
+template <class T>
+using Small = Matrix<T, std::array<C<T>, 4>>;
+template <class T>
+using Large = Matrix<T, std::vector<C<T>>>;
 
-// The planes of one state; d* are null without tangents.
+// The planes of one state; d* are not used without tangents.
 template <class T>
 struct State {
   T *re, *im, *dre, *dim;
+  T* operator[](int k) const { return k == 0 ? re : k == 1 ? im : k == 2 ? dre : dim; }
+  static State at(T* first, int64_t size) { return {first, first + size, first + 2 * size, first + 3 * size}; }
 };
 
-template <class T, bool D>
-Matrix<T> matrix(const T* u, const T* du, int d) {
-  Matrix<T> m{d, std::vector<C<T>>(d * d), std::vector<C<T>>(D ? d * d : 0)};
-  for (int k = 0; k < d * d; k++) {
-    m.u[k] = {u[k], u[k + d * d]};
-    if (D) m.du[k] = {du[k], du[k + d * d]};
+// A permutation of amplitudes: by a table, or of a matrix of 2^rows rows and 2^columns columns by its transpose.
+struct Order {
+  const int32_t* table;
+  int rows, columns;
+};
+
+template <class T, bool D, class M>
+void read_matrix(const T* u, const T* du, M& m) {
+  int size = m.d * m.d;
+  for (int k = 0; k < size; k++) {
+    m.u[k] = {u[k], u[k + size]};
+    if (D) m.du[k] = {du[k], du[k + size]};
   }
+}
+template <class T, bool D>
+Small<T> small(const T* u, const T* du) {
+  Small<T> m;
+  m.d = 2;
+  read_matrix<T, D>(u, du, m);
+  return m;
+}
+template <class T, bool D>
+Large<T> large(const T* u, const T* du, int d) {
+  Large<T> m{d, std::vector<C<T>>(d * d), std::vector<C<T>>(D ? d * d : 0)};
+  read_matrix<T, D>(u, du, m);
   return m;
 }
 
-template <class T, bool D>
-Matrix<T> dagger(const Matrix<T>& m) {
-  Matrix<T> out = m;
+template <bool D, class M>
+M dagger(const M& m) {
+  M out = m;
   for (int a = 0; a < m.d; a++)
     for (int b = 0; b < m.d; b++) {
       out.u[a * m.d + b] = conj(m.u[b * m.d + a]);
@@ -79,24 +106,22 @@ Matrix<T> dagger(const Matrix<T>& m) {
 }
 
 // u^H, with the tangent of the inverse: -u^H du u^H.
-template <class T, bool D>
-Matrix<T> inverse(const Matrix<T>& m) {
-  Matrix<T> out = dagger<T, D>(m);
+template <bool D, class M>
+M inverse(const M& m) {
+  M out = dagger<D>(m);
   if (!D) return out;
   int d = m.d;
-  std::vector<C<T>> half(d * d);
-  for (int a = 0; a < d; a++)
-    for (int b = 0; b < d; b++) {
-      C<T> sum;
-      for (int c = 0; c < d; c++) sum = sum + m.du[a * d + c] * out.u[c * d + b];
-      half[a * d + b] = sum;
-    }
-  for (int a = 0; a < d; a++)
-    for (int b = 0; b < d; b++) {
-      C<T> sum;
-      for (int c = 0; c < d; c++) sum = sum + out.u[a * d + c] * half[c * d + b];
-      out.du[a * d + b] = -sum;
-    }
+  auto product = [d](const auto& x, const auto& y, auto& to, bool minus) {
+    for (int a = 0; a < d; a++)
+      for (int b = 0; b < d; b++) {
+        auto sum = x[a * d] * y[b];
+        for (int c = 1; c < d; c++) sum = sum + x[a * d + c] * y[c * d + b];
+        to[a * d + b] = minus ? -sum : sum;
+      }
+  };
+  auto half = m.du;
+  product(m.du, out.u, half, false);
+  product(out.u, half, out.du, true);
   return out;
 }
 
@@ -112,6 +137,11 @@ struct Vec<T, 1> {
 template <class V, class T> inline V load(const T* p) { V v; std::memcpy(&v, p, sizeof(V)); return v; }
 template <class V, class T> inline void store(T* p, V v) { std::memcpy(p, &v, sizeof(V)); }
 
+template <class V, class T>
+inline void copy(T* __restrict to, const T* __restrict from, int64_t size) {
+  for (int64_t k = 0; k < size; k += sizeof(V) / sizeof(T)) store(to + k, load<V>(from + k));
+}
+
 // The real and imaginary parts of two amplitudes of each of L pairs.
 template <class V>
 struct Quad {
@@ -126,19 +156,21 @@ inline void store(T* re, T* im, int64_t i, int64_t j, const Quad<V>& q) {
   store(re + i, q.r0), store(im + i, q.i0), store(re + j, q.r1), store(im + j, q.i1);
 }
 
-// A 2x2 matrix with its entries in all lanes; as values of their own, which no store to a state can change.
+// A 2x2 matrix with its entries in all lanes.
 template <class V>
 struct Lanes {
   V a, ai, b, bi, c, ci, d, di;
-  template <class T>
-  explicit Lanes(const C<T>* u)
-      : a(V{} + u[0].re), ai(V{} + u[0].im), b(V{} + u[1].re), bi(V{} + u[1].im),
-        c(V{} + u[2].re), ci(V{} + u[2].im), d(V{} + u[3].re), di(V{} + u[3].im) {}
   Quad<V> operator*(const Quad<V>& x) const {
     return {a * x.r0 - ai * x.i0 + b * x.r1 - bi * x.i1, a * x.i0 + ai * x.r0 + b * x.i1 + bi * x.r1,
             c * x.r0 - ci * x.i0 + d * x.r1 - di * x.i1, c * x.i0 + ci * x.r0 + d * x.i1 + di * x.r1};
   }
 };
+template <class V, class T>
+Lanes<V> lanes(const C<T>* u) {
+  V zero = {};
+  return {zero + u[0].re, zero + u[0].im, zero + u[1].re, zero + u[1].im,
+          zero + u[2].re, zero + u[2].im, zero + u[3].re, zero + u[3].im};
+}
 template <class V>
 inline Quad<V> operator+(const Quad<V>& x, const Quad<V>& y) {
   return {x.r0 + y.r0, x.i0 + y.i0, x.r1 + y.r1, x.i1 + y.i1};
@@ -153,40 +185,41 @@ inline void transitions(const Quad<V>& w, const Quad<V>& v, V* t) {
   t[4] += w.i1 * v.i0, t[5] -= w.r1 * v.i0, t[6] += w.i1 * v.i1, t[7] -= w.r1 * v.i1;
 }
 
-// A 2x2 matrix on a run of pairs of amplitudes, at i and j; the second four of u are its tangent.
+// A 2x2 matrix, with its tangent dm, on all pairs (i, i + stride) of a tile.
 template <class T, bool D, class V>
-inline void on_runs(const State<T>& s, int64_t i, int64_t j, int64_t run, const C<T>* u) {
+inline void on_tile(const State<T>& s, int64_t size, int64_t stride, const Lanes<V>& of_m, const Lanes<V>& of_dm) {
   constexpr int L = sizeof(V) / sizeof(T);
-  const Lanes<V> m(u);
-  for (int64_t k = 0; k < run; k += L) {
-    Quad<V> x = load<V>(s.re, s.im, i + k, j + k);
-    if constexpr (D) {
-      const Lanes<V> dm(u + 4);
-      store(s.dre, s.dim, i + k, j + k, m * load<V>(s.dre, s.dim, i + k, j + k) + dm * x);
-    }
-    store(s.re, s.im, i + k, j + k, m * x);
+  T *__restrict re = s.re, *__restrict im = s.im, *__restrict dre = s.dre, *__restrict dim = s.dim;
+  const Lanes<V> m = of_m;
+  if constexpr (D) {
+    const Lanes<V> dm = of_dm;
+    for (int64_t a = 0; a < size; a += 2 * stride)
+      for (int64_t i = a; i < a + stride; i += L)
+        store(dre, dim, i, i + stride,
+              m * load<V>(dre, dim, i, i + stride) + dm * load<V>((const T*)re, (const T*)im, i, i + stride));
   }
+  for (int64_t a = 0; a < size; a += 2 * stride)
+    for (int64_t i = a; i < a + stride; i += L) store(re, im, i, i + stride, m * load<V>(re, im, i, i + stride));
 }
 
-// Going back: v by u, then the transitions, added to t, then w by uw. Three loops, so that each keeps its constants
-// and sums in registers.
+// The transitions of these pairs, or their tangents, added to sums.
 template <class T, bool D, class V>
-inline void back_on_runs(const State<T>& v, const State<T>& w, int64_t i, int64_t j, int64_t run, const C<T>* u,
-                         const C<T>* uw, V* sums) {
+inline void gather_tile(const State<T>& v, const State<T>& w, int64_t size, int64_t stride, V* sums) {
   constexpr int L = sizeof(V) / sizeof(T);
-  on_runs<T, D, V>(v, i, j, run, u);
   V t[8];
+  auto add = [&](const T* __restrict wre, const T* __restrict wim, const T* __restrict vre, const T* __restrict vim) {
+    for (int64_t a = 0; a < size; a += 2 * stride)
+      for (int64_t i = a; i < a + stride; i += L)
+        transitions(load<V>(wre, wim, i, i + stride), load<V>(vre, vim, i, i + stride), t);
+  };
   std::memcpy(t, sums, sizeof(t));
-  for (int64_t k = 0; k < run; k += L) {
-    if constexpr (D) {
-      transitions(load<V>(w.dre, w.dim, i + k, j + k), load<V>(v.re, v.im, i + k, j + k), t);
-      transitions(load<V>(w.re, w.im, i + k, j + k), load<V>(v.dre, v.dim, i + k, j + k), t);
-    } else {
-      transitions(load<V>(w.re, w.im, i + k, j + k), load<V>(v.re, v.im, i + k, j + k), t);
-    }
+  if constexpr (D) {
+    add(w.dre, w.dim, v.re, v.im);
+    add(w.re, w.im, v.dre, v.dim);
+  } else {
+    add(w.re, w.im, v.re, v.im);
   }
   std::memcpy(sums, t, sizeof(t));
-  on_runs<T, D, V>(w, i, j, run, uw);
 }
 
 template <class T, int L>
@@ -213,7 +246,7 @@ inline void write(const State<T>& s, int64_t i, C<T> a, C<T> da) {
 }
 
 template <class T, bool D>
-inline void on_pair(const State<T>& s, int64_t i, int64_t j, T sign, const Matrix<T>& m) {
+inline void on_pair(const State<T>& s, int64_t i, int64_t j, T sign, const Small<T>& m) {
   C<T> a, da, b, db;
   read<T, D>(s, i, a, da), read<T, D>(s, j, b, db);
   C<T> u01 = scaled(m.u[1], sign), u10 = scaled(m.u[2], sign);
@@ -244,39 +277,38 @@ inline C<T> outer(const State<T>& w, int64_t i, const State<T>& v, int64_t j) {
 template <class T, bool D>
 class Machine {
  public:
-  // spare: a plane of its own.
-  Machine(int64_t n, bool back, T* spare) : N_(int64_t{1} << n), back_(back), spare_(spare) {}
+  Machine(int64_t n, bool back) : N_(int64_t{1} << n), back_(back) {}
 
-  State<T> v, w;  // w is used going back only
+  State<T> v, w;              // w is used going back only
+  State<T> spare_v, spare_w;  // where permutations write to; then they change places
 
-  void permute(const int32_t* table) {
-    each_plane([&](const T* __restrict p, T* __restrict x) {
-      if (back_)
-        for (int64_t i = 0; i < N_; i++) x[table[i]] = p[i];
-      else
-        for (int64_t i = 0; i < N_; i++) x[i] = p[table[i]];
+  void permute(const Order& order) {
+    following(order, [&](auto from) {
+      each_plane([&](const T* __restrict p, T* __restrict x) {
+        constexpr int64_t B = 16;  // blocks: a transpose stays in the caches
+        int64_t columns = std::min(N_, int64_t{1} << order.columns), rows = N_ / columns;
+        for (int64_t r0 = 0; r0 < rows; r0 += B)
+          for (int64_t c0 = 0; c0 < columns; c0 += B)
+            for (int64_t r = r0; r < std::min(rows, r0 + B); r++)
+              for (int64_t i = r * columns + c0; i < r * columns + std::min(columns, c0 + B); i++)
+                back_ ? x[from(i)] = p[i] : x[i] = p[from(i)];
+      });
     });
+    exchange();
   }
 
-  // out[r C + c] = in[c R + r]; `there` is in the direction of the circuit.
-  void transpose(int64_t R, int64_t C_) {
-    int64_t rows = back_ ? C_ : R, columns = back_ ? R : C_;
-    each_plane([&](const T* __restrict p, T* __restrict x) {
-      for (int64_t r0 = 0; r0 < rows; r0 += 16)
-        for (int64_t c0 = 0; c0 < columns; c0 += 16)
-          for (int64_t r = r0; r < std::min(rows, r0 + 16); r++)
-            for (int64_t c = c0; c < std::min(columns, c0 + 16); c++) x[r * columns + c] = p[c * rows + r];
-    });
-  }
-
-  // gates: count of (member, bit), on different bits.
-  void gates(const int64_t* gates, int64_t count, const T* u, const T* du, T* out) {
-    for (int64_t first = 0; first < count; first += kTileBits)
-      tile(gates + 2 * first, std::min<int64_t>(kTileBits, count - first), u, du, out);
+  // gates: count of (member, bit), on different bits, after the permutation `order`, if any.
+  void gates(const Order* order, const int64_t* gates, int64_t count, const T* u, const T* du, T* out) {
+    int64_t tiles = (count + kTileBits - 1) / kTileBits;
+    for (int64_t k = 0; k < tiles; k++) {
+      bool permuted = order && k == (back_ ? tiles - 1 : 0);
+      int64_t first = k * kTileBits;
+      tile(permuted ? order : nullptr, gates + 2 * first, std::min<int64_t>(kTileBits, count - first), u, du, out);
+    }
   }
 
   void pair(const int32_t* table, int64_t count, const T* u, const T* du, T* out) {
-    Matrix<T> m = matrix<T, D>(u, du, 2);
+    Small<T> m = small<T, D>(u, du);
     const int32_t *is = table, *js = table + count, *signs = table + 2 * count;
     with(m, out, [&](auto&& on, auto&& gather) {
       for (int64_t k = 0; k < count; k++) on(is[k], js[k], T(signs[k]));
@@ -287,25 +319,25 @@ class Machine {
   // code: 0 nothing, 1 u00, 2 u11 of each amplitude.
   template <class Code>
   void diagonal(Code code, const T* u, const T* du, T* out) {
-    Matrix<T> m = matrix<T, D>(u, du, 2);
-    auto on = [&](const State<T>& s, const Matrix<T>& m) {
+    Small<T> m = small<T, D>(u, du);
+    auto on = [&](const State<T>& s, const auto& m) {
       for (int64_t i = 0; i < N_; i++)
         if (int c = code(i)) on_one<T, D>(s, i, m.u[3 * (c - 1)], D ? m.du[3 * (c - 1)] : C<T>{});
     };
     if (!back_) return on(v, m);
-    on(v, inverse<T, D>(m));
+    on(v, inverse<D>(m));
     C<T> t[2];
     for (int64_t i = 0; i < N_; i++)
       if (int c = code(i)) t[c - 1] = t[c - 1] + outer<T, D>(w, i, v, i);
     out[0] += t[0].re, out[4] += t[0].im, out[3] += t[1].re, out[7] += t[1].im;
-    on(w, dagger<T, D>(m));
+    on(w, dagger<D>(m));
   }
 
   // starts: where each group begins is table[0][g]; table (d, groups).
   template <class Place>
   void dense(Place place, int64_t groups, int d, const T* u, const T* du, T* out) {
-    Matrix<T> m = matrix<T, D>(u, du, d);
-    auto on = [&](const State<T>& s, const Matrix<T>& m) {
+    Large<T> m = large<T, D>(u, du, d);
+    auto on = [&](const State<T>& s, const auto& m) {
       C<T> a[1 << kLargest], da[1 << kLargest];
       for (int64_t g = 0; g < groups; g++) {
         for (int k = 0; k < d; k++) read<T, D>(s, place(k, g), a[k], da[k]);
@@ -320,14 +352,14 @@ class Machine {
       }
     };
     if (!back_) return on(v, m);
-    on(v, inverse<T, D>(m));
+    on(v, inverse<D>(m));
     for (int r = 0; r < d; r++)
       for (int k = 0; k < d; k++) {
         C<T> t;
         for (int64_t g = 0; g < groups; g++) t = t + outer<T, D>(w, place(r, g), v, place(k, g));
         out[r * d + k] += t.re, out[d * d + r * d + k] += t.im;
       }
-    on(w, dagger<T, D>(m));
+    on(w, dagger<D>(m));
   }
 
   // A pair operation by its masks m, x, s, controls, values, in the order of the amplitudes.
@@ -338,11 +370,11 @@ class Machine {
           [=](int64_t i) { return (i & controls) != values ? 0 : 1 + __builtin_parityll(i & m); }, u, du, out);
     if (m == x && !(x & (x - 1)) && !s && !controls) {
       int64_t gate[2] = {0, __builtin_ctzll(x)};
-      return gates(gate, 1, u, du, out);
+      return gates(nullptr, gate, 1, u, du, out);
     }
-    Matrix<T> matrix_ = matrix<T, D>(u, du, 2);
+    Small<T> matrix = small<T, D>(u, du);
     int64_t low = x & -x;  // of each pair {i, i ^ x} the one without this bit is visited
-    with(matrix_, out, [&](auto&& on, auto&& gather) {
+    with(matrix, out, [&](auto&& on, auto&& gather) {
       auto all = [&](auto&& f) {
         for (int64_t i = 0; i < N_; i++) {
           if ((i & low) || (i & controls) != values) continue;
@@ -358,23 +390,29 @@ class Machine {
   // f(from, to) for every plane.
   template <class F>
   void each_plane(F f) {
-    auto moved = [&](T*& plane) { f(plane, spare_), std::swap(plane, spare_); };
-    for (State<T>* s : {&v, &w}) {
-      if (s == &w && !back_) break;
-      moved(s->re), moved(s->im);
-      if (D) moved(s->dre), moved(s->dim);
+    for (int k = 0; k < kPlanes; k++) {
+      f(v[k], spare_v[k]);
+      if (back_) f(w[k], spare_w[k]);
     }
+  }
+  void exchange() { std::swap(v, spare_v), std::swap(w, spare_w); }
+
+  // f(from), with the place that amplitude i of the permuted state comes from.
+  template <class F>
+  static void following(const Order& order, F f) {
+    if (order.table) return f([table = order.table](int64_t i) -> int64_t { return table[i]; });
+    f([=, mask = (int64_t{1} << order.columns) - 1](int64_t i) { return (i & mask) << order.rows | i >> order.columns; });
   }
 
   // Runs body(on, gather) as the mode needs: forward `on` acts on v; going back first on v, then gather, then on w.
   template <class Body>
-  void with(const Matrix<T>& m, T* out, Body body) {
+  void with(const Small<T>& m, T* out, Body body) {
     auto nothing = [](int64_t, int64_t, T) {};
-    auto act = [](const State<T>& s, const Matrix<T>& m) {
+    auto act = [](const State<T>& s, const Small<T>& m) {
       return [&s, &m](int64_t i, int64_t j, T sign) { on_pair<T, D>(s, i, j, sign, m); };
     };
     if (!back_) return body(act(v, m), nothing);
-    Matrix<T> inv = inverse<T, D>(m), dag = dagger<T, D>(m);
+    Small<T> inv = inverse<D>(m), dag = dagger<D>(m);
     body(act(v, inv), nothing);
     C<T> t[4];
     body(nothing, [&](int64_t i, int64_t j, T sign) {
@@ -387,54 +425,85 @@ class Machine {
     body(act(w, dag), nothing);
   }
 
-  void tile(const int64_t* gates, int64_t count, const T* u, const T* du, T* out) {
+  void tile(const Order* order, const int64_t* gates, int64_t count, const T* u, const T* du, T* out) {
     int64_t lowest = 63;
     for (int64_t g = 0; g < count; g++) lowest = std::min(lowest, gates[2 * g + 1]);
-    int64_t run = std::min(kRun, int64_t{1} << lowest);
+    int64_t run = std::min(int64_t{1} << lowest, kTile / int64_t(sizeof(T)) / (kPlanes * (1 + back_)) >> count);
     constexpr int L = kBytes / sizeof(T);
-    run >= L ? tile_of<L>(gates, count, run, u, du, out) : tile_of<1>(gates, count, run, u, du, out);
+    run >= L ? tile_of<L>(order, gates, count, run, u, du, out) : tile_of<1>(order, gates, count, run, u, du, out);
   }
 
+  // 2^count runs of neighbours at a time, copied to where they stay while all gates act on them.
   template <int L>
-  void tile_of(const int64_t* gates, int64_t count, int64_t run, const T* u, const T* du, T* out) {
+  void tile_of(const Order* order, const int64_t* gates, int64_t count, int64_t run, const T* u, const T* du, T* out) {
     typedef typename Vec<T, L>::type V;
-    int64_t rows = int64_t{1} << count, mask = 0, offset[1 << kTileBits];
+    int64_t rows = int64_t{1} << count, size = rows * run, offset[1 << kTileBits];
     for (int64_t a = 0; a < rows; a++) {
       offset[a] = 0;
       for (int64_t g = 0; g < count; g++)
         if (a >> g & 1) offset[a] |= int64_t{1} << gates[2 * g + 1];
     }
-    mask = offset[rows - 1];
-    // Neighbouring bits: the rows of a pair that differ below the gate's bit are one longer run.
-    bool joined = run == offset[1];
-    for (int64_t g = 1; g < count; g++) joined = joined && offset[int64_t{1} << g] == offset[1] << g;
+    int64_t mask = offset[rows - 1];
     // For each gate: the matrix for v, and going back that for w; the cotangents.
-    C<T> mv[kTileBits][8], mw[kTileBits][8];
+    Lanes<V> mv[kTileBits], dmv[kTileBits], mw[kTileBits], dmw[kTileBits];
     V sums[kTileBits][8];
     std::memset(sums, 0, sizeof(sums));
     for (int64_t g = 0; g < count; g++) {
       int64_t at = 8 * gates[2 * g];
-      Matrix<T> m = matrix<T, D>(u + at, D ? du + at : nullptr, 2);
-      Matrix<T> a = back_ ? inverse<T, D>(m) : m, b = dagger<T, D>(m);
-      for (int k = 0; k < 4; k++) {
-        mv[g][k] = a.u[k], mw[g][k] = b.u[k];
-        if (D) mv[g][k + 4] = a.du[k], mw[g][k + 4] = b.du[k];
-      }
+      Small<T> m = small<T, D>(u + at, D ? du + at : nullptr);
+      Small<T> a = back_ ? inverse<D>(m) : m, b = dagger<D>(m);
+      mv[g] = lanes<V>(a.u.data()), mw[g] = lanes<V>(b.u.data());
+      if (D) dmv[g] = lanes<V>(a.du.data()), dmw[g] = lanes<V>(b.du.data());
     }
+    alignas(64) T room[kTile / sizeof(T)];
+    State<T> tv = State<T>::at(room, size), tw = State<T>::at(room + kPlanes * size, size);
+    // f(state of the circuit, of the tile, spare) for v, and going back for w.
+    auto both = [&](auto f) {
+      f(v, tv, spare_v);
+      if (back_) f(w, tw, spare_w);
+    };
+    auto whole = [&](auto move) {
+      for (int64_t a = 0; a < rows; a++) move(a * run, offset[a]);
+    };
     for (int64_t base = 0; base < N_; base = ((base | mask) + run) & ~mask) {
+      both([&](const State<T>& s, const State<T>& t, const State<T>&) {
+        auto copied = [&](int64_t to, int64_t from) {
+          for (int p = 0; p < kPlanes; p++) copy<V>(t[p] + to, s[p] + base + from, run);
+        };
+        if (!order || back_) return whole(copied);
+        following(*order, [&](auto from) {
+          whole([&](int64_t to, int64_t place) {
+            for (int64_t k = 0; k < run; k++) {
+              int64_t i = from(base + place + k);
+              for (int p = 0; p < kPlanes; p++) t[p][to + k] = s[p][i];
+            }
+          });
+        });
+      });
       for (int64_t step = 0; step < count; step++) {
         int64_t g = back_ ? count - 1 - step : step;
-        for (int64_t a = 0; a < rows; a += joined ? int64_t{1} << g : 1) {
-          if (a >> g & 1) continue;
-          int64_t i = base + offset[a], j = base + offset[a | int64_t{1} << g], length = joined ? run << g : run;
-          if (back_)
-            back_on_runs<T, D, V>(v, w, i, j, length, mv[g], mw[g], sums[g]);
-          else
-            on_runs<T, D, V>(v, i, j, length, mv[g]);
-        }
+        on_tile<T, D, V>(tv, size, run << g, mv[g], dmv[g]);
+        if (!back_) continue;
+        gather_tile<T, D, V>(tv, tw, size, run << g, sums[g]);
+        on_tile<T, D, V>(tw, size, run << g, mw[g], dmw[g]);
       }
+      both([&](const State<T>& s, const State<T>& t, const State<T>& spare) {
+        auto copied = [&](int64_t from, int64_t to) {
+          for (int p = 0; p < kPlanes; p++) copy<V>((order ? spare : s)[p] + base + to, t[p] + from, run);
+        };
+        if (!order || !back_) return whole(copied);
+        following(*order, [&](auto from) {
+          whole([&](int64_t at, int64_t place) {
+            for (int64_t k = 0; k < run; k++) {
+              int64_t i = from(base + place + k);
+              for (int p = 0; p < kPlanes; p++) spare[p][i] = t[p][at + k];
+            }
+          });
+        });
+      });
       if (((base | mask) + run) >= N_) break;
     }
+    if (order) exchange();
     if (!back_) return;
     for (int64_t g = 0; g < count; g++)
       for (int k = 0; k < 4; k++) {
@@ -443,9 +512,13 @@ class Machine {
       }
   }
 
+  static constexpr int kPlanes = D ? 4 : 2;  // of a state
   int64_t N_;
   bool back_;
-  T* spare_;
+};
+
+struct Free {
+  void operator()(void* p) const { operator delete(p, std::align_val_t{64}); }
 };
 
 // Data of one key: (count, members, 2, d, d), its tangent and its cotangent.
@@ -481,7 +554,7 @@ class Program {
   void run(bool back) {
     for (int64_t s = 0; s < count_; s++) {
       int64_t l = back ? count_ - 1 - s : s;
-      for (size_t k = 0; k < ops_.size(); k++) step(ops_[back ? ops_.size() - 1 - k : k], l);
+      for (size_t k = 0; k < ops_.size(); k++) step(back ? ops_.size() - 1 - k : k, l);
     }
   }
 
@@ -498,12 +571,18 @@ class Program {
   }
 
   // op: length, code, ...
-  void step(const int64_t* op, int64_t l) {
+  void step(size_t k, int64_t l) {
+    const int64_t* op = ops_[k];
     switch (op[1]) {
       case kPermutation:  // rows (0: table), table
-        return op[2] ? machine_.transpose(op[2], (int64_t{1} << n_) / op[2]) : machine_.permute(tables_ + op[3]);
-      case kGates:  // key, first member, (member, bit) ...
-        return machine_.gates(op + 4, (op[0] - 4) / 2, u(op[2], l, op[3]), du(op[2], l, op[3]), out(op[2], l, op[3]));
+        if (k + 1 < ops_.size() && ops_[k + 1][1] == kGates) return;  // which do it
+        return machine_.permute(order(op));
+      case kGates: {  // key, first member, (member, bit) ...
+        bool permuted = k > 0 && ops_[k - 1][1] == kPermutation;
+        Order before = permuted ? order(ops_[k - 1]) : Order{};
+        return machine_.gates(permuted ? &before : nullptr, op + 4, (op[0] - 4) / 2, u(op[2], l, op[3]),
+                              du(op[2], l, op[3]), out(op[2], l, op[3]));
+      }
       case kPair:  // key, member, table, pairs
         return machine_.pair(tables_ + op[4], op[5], u(op[2], l, op[3]), du(op[2], l, op[3]), out(op[2], l, op[3]));
       case kDiagonal: {  // key, member, layout, m, controls, values
@@ -520,6 +599,11 @@ class Program {
       case kDynamic:  // first key of matrices (that of pairs is before it, if any)
         return dynamic(op[2], l);
     }
+  }
+
+  Order order(const int64_t* op) const {
+    int rows = op[2] ? __builtin_ctzll(op[2]) : 0;
+    return {op[2] ? nullptr : tables_ + op[3], rows, static_cast<int>(n_) - rows};
   }
 
   void dynamic(int64_t dense_first, int64_t l) {
@@ -575,8 +659,12 @@ ffi::Error evolve(ffi::RemainingArgs args, ffi::RemainingRets rets, bool back, i
     }
     data.push_back(d);
   }
-  std::vector<T> planes(9 * N);
-  Machine<T, D> machine(n, back, planes.data() + 8 * N);
+  int64_t planes = D ? 4 : 2;
+  std::unique_ptr<T[], Free> room(
+      static_cast<T*>(operator new((back ? 4 : 2) * planes * N * sizeof(T), std::align_val_t{64})));
+  Machine<T, D> machine(n, back);
+  State<T>* states[] = {&machine.v, &machine.spare_v, &machine.w, &machine.spare_w};
+  for (int k = 0; k < (back ? 4 : 2); k++) *states[k] = State<T>::at(room.get() + k * planes * N, N);
   Program<T, D> program(machine, ops.typed_data<int64_t>(), integers(tables), data);
   if (at < static_cast<int>(args.size())) program.masks = integers(next());
   if (at < static_cast<int>(args.size())) {
@@ -584,11 +672,6 @@ ffi::Error evolve(ffi::RemainingArgs args, ffi::RemainingRets rets, bool back, i
     ffi::AnyBuffer qubits = next();
     program.qubits = integers(qubits), program.widest = qubits.dimensions()[1];
   }
-  auto state = [&](int first) {
-    T* p = planes.data() + first * N;
-    return State<T>{p, p + N, p + 2 * N, p + 3 * N};
-  };
-  machine.v = state(0), machine.w = state(4);  // permutations exchange planes
   auto copy = [&](T* re, T* im, const ffi::AnyBuffer& from, int64_t s) {
     const T* x = from.typed_data<T>() + s * N;
     std::memcpy(re, x, N * sizeof(T)), std::memcpy(im, x + S * N, N * sizeof(T));
