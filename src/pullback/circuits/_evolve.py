@@ -94,7 +94,8 @@ def _evolve_jvp(segment, primals, tangents):
     V, data, fixed = primals
     dV, ddata, _ = tangents
     end = _evolve(segment, V, data, fixed)
-    dend = linear_map(partial(_tangent, segment), partial(_adjoint, segment), (V, end, data, fixed), (dV, ddata))
+    programs = partial(_tangent, segment), partial(_adjoint, segment)
+    dend = linear_map(*programs, (V, end, data, fixed), (dV, ddata), joint=True)
     return end, dend
 
 

@@ -41,6 +41,7 @@ def linear_map(
     x: PyTree,
     *,
     check: bool | None = None,
+    joint: bool = False,
 ) -> PyTree:
     """Evaluates `fun(residuals, x)`, linear in `x`, whose transpose in `x` is `fun_transpose(residuals, ct)`.
 
@@ -53,6 +54,8 @@ def linear_map(
             handed through: both functions see them, and may return them, as zeros of that dtype.
         check: compare Σ ct·fun(x) with Σ fun_transpose(ct)·x at random ct and x, at the cost of one call of each.
             Under `jit` the compiled program makes the comparison. None: within `checks_under_jit` only.
+        joint: differentiate both functions in residuals and linear argument at once, one program instead of two. For
+            functions whose own derivatives have the transposes that they need.
 
     Raises:
         InputError: a leaf of `x` is neither inexact nor float0; `fun_transpose` does not return the structure, shapes
@@ -80,7 +83,8 @@ def linear_map(
     varying = vary_alike([*operands, *flat_x])
     if any(a is not b for a, b in zip(varying[len(operands) :], flat_x)):  # because of what the functions close over
         residuals = jax.tree.unflatten(residuals_tree, varying[len(operands) - n : len(operands)])
-        return linear_map(fun, fun_transpose, residuals, unflatten_x(varying[len(operands) :]), check=check)
+        x = unflatten_x(varying[len(operands) :])
+        return linear_map(fun, fun_transpose, residuals, x, check=check, joint=joint)
 
     sizes = len(consts), len(consts_t)
 
@@ -95,7 +99,8 @@ def linear_map(
     programs = program(flat_fun, 0), program(flat_transpose, 1)
     if check or (check is None and are_checked_under_jit()):
         operands, flat_x = _checked(*programs, operands, flat_x)
-    outs = linear_map_p.bind(*operands, *flat_x, fun=programs[0], fun_transpose=programs[1], n=len(operands))
+    params = {"fun": programs[0], "fun_transpose": programs[1], "n": len(operands), "joint": joint}
+    outs = linear_map_p.bind(*operands, *flat_x, **params)
     return unflatten_y(outs)
 
 
@@ -196,53 +201,58 @@ def _product(xs, ys):
 
 
 @linear_map_p.def_impl
-def _impl(*args, fun, fun_transpose, n):
-    del fun_transpose, n
+def _impl(*args, fun, fun_transpose, n, joint):
+    del fun_transpose, n, joint
     return fun(*args)  # not under jit: each call of linear_map makes new functions, which would be compiled anew
 
 
 @linear_map_p.def_abstract_eval
-def _abstract_eval(*avals, fun, fun_transpose, n):
+def _abstract_eval(*avals, fun, fun_transpose, n, joint):
     return jax.make_jaxpr(fun)(*avals).out_avals
 
 
 mlir.register_lowering(
-    linear_map_p, mlir.lower_fun(lambda *args, fun, fun_transpose, n: fun(*args), multiple_results=True)
+    linear_map_p, mlir.lower_fun(lambda *args, fun, fun_transpose, n, joint: fun(*args), multiple_results=True)
 )
 
 
-def _jvp(primals, tangents, *, fun, fun_transpose, n):
-    bind = partial(linear_map_p.bind, fun=fun, fun_transpose=fun_transpose, n=n)
+def _jvp(primals, tangents, *, fun, fun_transpose, n, joint):
+    bind = partial(linear_map_p.bind, fun=fun, fun_transpose=fun_transpose, n=n, joint=joint)
     residuals, x = primals[:n], primals[n:]
-    live = [i for i, t in enumerate(tangents[:n]) if type(t) is not ad.Zero]
-    if live:
+    live = [i for i, t in enumerate(tangents) if type(t) is not ad.Zero]
+    of_x = any(i >= n for i in live)
+    if of_x and not joint:
+        live = [i for i in live if i < n]
+    if live and live[0] < n:
 
-        def of_residuals(*values):
+        def of_live(*values):
             new = dict(zip(live, values))
-            return fun(*(new.get(i, r) for i, r in enumerate(residuals)), *x)
+            return fun(*(new.get(i, a) for i, a in enumerate(primals)))
 
-        out, dout = jax.jvp(of_residuals, [residuals[i] for i in live], [tangents[i] for i in live])
+        out, dout = jax.jvp(of_live, [primals[i] for i in live], [tangents[i] for i in live])
+        if joint or not of_x:
+            return out, dout
     else:
         out, dout = bind(*residuals, *x), None
-    if any(type(t) is not ad.Zero for t in tangents[n:]):
+    if of_x:
         linear = bind(*residuals, *map(ad.instantiate_zeros, tangents[n:]))
         dout = linear if dout is None else [a + b for a, b in zip(dout, linear)]
     return out, dout
 
 
-def _transpose(cts, *args, fun, fun_transpose, n):
+def _transpose(cts, *args, fun, fun_transpose, n, joint):
     residuals, x = args[:n], args[n:]
     if any(map(ad.is_undefined_primal, residuals)):
         raise NotImplementedError("linear_map is linear in x only; it cannot be transposed in its residuals.")
     cts = map(ad.instantiate_zeros, cts)
-    outs = linear_map_p.bind(*residuals, *cts, fun=fun_transpose, fun_transpose=fun, n=n)
+    outs = linear_map_p.bind(*residuals, *cts, fun=fun_transpose, fun_transpose=fun, n=n, joint=joint)
     return [None] * n + [c if ad.is_undefined_primal(a) else None for a, c in zip(x, outs)]
 
 
-def _batch(axis, args, dims, *, fun, fun_transpose, n):
+def _batch(axis, args, dims, *, fun, fun_transpose, n, joint):
     if all(d is not_mapped for d in dims) and not isinstance(axis.name, str):
         # The rule is also called when no operand is mapped; an answer with a batch axis breaks jacfwd(jacfwd).
-        out = linear_map_p.bind(*args, fun=fun, fun_transpose=fun_transpose, n=n)
+        out = linear_map_p.bind(*args, fun=fun, fun_transpose=fun_transpose, n=n, joint=joint)
         return out, [not_mapped] * len(out)
 
     def to_front(a, d):
@@ -261,7 +271,8 @@ def _batch(axis, args, dims, *, fun, fun_transpose, n):
         )(*a)
 
     x = map(to_front, args[n:], dims[n:])
-    out = linear_map_p.bind(*args[:n], *x, fun=batched(fun), fun_transpose=batched(fun_transpose), n=n)
+    programs = {"fun": batched(fun), "fun_transpose": batched(fun_transpose)}
+    out = linear_map_p.bind(*args[:n], *x, **programs, n=n, joint=joint)
     return out, [0] * len(out)
 
 
