@@ -6,7 +6,8 @@ A segment is a chain of unitary steps ψ_{l+1} = U_l ψ_l. With K_l = U_l† dU_
 
 which are reversible scans of their own. So evolution is a `custom_jvp` whose tangent is a `linear_map` of the one with
 the other as its transpose: every mode and order of derivative runs in the memory of a few states. The cotangent of U_l
-is U_l times that of K_l; products for all l are taken outside the scans.
+is U_l times that of K_l; products for all l are taken outside the scans. Where a state and its tangent, or a gradient
+and its tangent, are wanted together, one program makes both (`core.fused`).
 
 Source: X.-Z. Luo, J.-G. Liu, P. Zhang, L. Wang, Quantum 4, 341 (2020), arXiv:1912.10877.
 """
@@ -21,7 +22,7 @@ from pullback.circuits import _native as native
 from pullback.circuits._kernels import dagger, multiply, permute
 from pullback.circuits._recipes import Leaves
 from pullback.circuits._schedule import Segment, schedule
-from pullback.core import Adjoint, Checkpoint, Direct, InputError, TwoLevel, Uncompute, linear_map
+from pullback.core import Adjoint, Checkpoint, Direct, InputError, TwoLevel, Uncompute, fused, linear_map
 from pullback.loops import reversible_scan, scan
 
 
@@ -91,42 +92,32 @@ def _evolve(segment, V, data, fixed):
 
 @_evolve.defjvp
 def _evolve_jvp(segment, primals, tangents):
-    V, data, fixed = primals
-    dV, ddata, _ = tangents
-    end = _evolve(segment, V, data, fixed)
-    programs = partial(_tangent, segment), partial(_adjoint, segment)
-    dend = linear_map(*programs, (V, end, data, fixed), (dV, ddata), joint=True)
-    return end, dend
+    def parts(V, data, dV, ddata, fixed):
+        end = _evolve(segment, V, data, fixed)
+        programs = partial(_tangent, segment), partial(_adjoint, segment)
+        return end, linear_map(*programs, (V, end, data, fixed), (dV, ddata), joint=True)
+
+    return fused(partial(_with_tangent, segment), parts, *primals[:2], *tangents[:2], primals[2])
 
 
 def _tangent(segment, residuals, tangents):
     V, _, data, fixed = residuals
-    dV, ddata = tangents
-    return _tangent_of(segment, (V, dV), data, ddata, fixed)
+    return _with_tangent(segment, V, data, *tangents, fixed)[1]
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _tangent_of(segment, states, data, ddata, fixed):
-    return native.run(native.TANGENT, segment, partial(_pure_tangent, segment), states, data, ddata, fixed)
+def _with_tangent(segment, V, data, dV, ddata, fixed):
+    def pure(states, data, ddata, fixed):
+        K = {key: _generator(key, data[key], ddata[key]) for key in data}
 
+        def step(state, x, _):
+            return _do_tangent(segment, state, *x), None
 
-@_tangent_of.defjvp
-def _tangent_of_jvp(segment, primals, tangents):
-    *x, fixed = primals
-    return jax.jvp(lambda s, u, du: _pure_tangent(segment, s, u, du, fixed), tuple(x), tuple(tangents[:-1]))
+        def inverse(state, x, _):
+            return _undo_tangent(segment, state, *x)
 
+        return _reversible(step, inverse, states, (data, K, fixed))[0]
 
-def _pure_tangent(segment, states, data, ddata, fixed):
-    K = {key: _generator(key, data[key], ddata[key]) for key in data}
-
-    def step(state, x, _):
-        return _do_tangent(segment, state, *x), None
-
-    def inverse(state, x, _):
-        return _undo_tangent(segment, state, *x)
-
-    (_, dV), _ = _reversible(step, inverse, states, (data, K, fixed))
-    return dV
+    return _run(native.TANGENT, segment, pure, (V, dV), data, ddata, fixed)
 
 
 def _adjoint(segment, residuals, cotangent):
@@ -136,57 +127,53 @@ def _adjoint(segment, residuals, cotangent):
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _adjoint_of(segment, states, data, fixed):
-    return native.run(native.ADJOINT, segment, partial(_pure_adjoint, segment), states, data, {}, fixed)
+    def pure(states, data, _, fixed):
+        return _pure_adjoint(segment, states, data, fixed)
+
+    return native.run(native.ADJOINT, segment, pure, states, data, {}, fixed)
 
 
 @_adjoint_of.defjvp
 def _adjoint_of_jvp(segment, primals, tangents):
     states, data, fixed = primals
     if not native.is_native(segment):
-        return jax.jvp(lambda s, d: _pure_adjoint(segment, s, d, {}, fixed), (states, data), tangents[:2])
+        return jax.jvp(lambda s, d: _pure_adjoint(segment, s, d, fixed), (states, data), tangents[:2])
 
     def push(residuals, x):
         states, data, fixed = residuals
-        return _adjoint_tangent(segment, states, data, *x, fixed)
+        return _adjoint_with_tangent(segment, states, data, *x, fixed)[1]
 
     def pull(residuals, cotangent):
         states, data, fixed = residuals
-        return jax.vjp(lambda s, d: _pure_adjoint(segment, s, d, {}, fixed), states, data)[1](cotangent)
+        return jax.vjp(lambda s, d: _pure_adjoint(segment, s, d, fixed), states, data)[1](cotangent)
 
-    # Unchecked: the two differ where matrices would leave the unitary ones, to where tangents do not lead.
-    tangent = linear_map(push, pull, (states, data, fixed), tuple(tangents[:2]), check=False)
-    return _adjoint_of(segment, states, data, fixed), tangent
+    def parts(states, data, dstates, ddata, fixed):
+        # Unchecked: the two differ where matrices would leave the unitary ones, to where tangents do not lead.
+        tangent = linear_map(push, pull, (states, data, fixed), (dstates, ddata), check=False)
+        return _adjoint_of(segment, states, data, fixed), tangent
+
+    return fused(partial(_adjoint_with_tangent, segment), parts, states, data, *tangents[:2], fixed)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _adjoint_tangent(segment, states, data, dstates, ddata, fixed):
+def _adjoint_with_tangent(segment, states, data, dstates, ddata, fixed):
     def pure(states, data, ddata, fixed):
         V, dV, W, dW = states
-        return _pure_adjoint_tangent(segment, (V, W), data, (dV, dW), ddata, fixed)
+
+        def adjoint(states, data):
+            return _pure_adjoint(segment, states, data, fixed)
+
+        return jax.jvp(adjoint, ((V, W), data), ((dV, dW), ddata))
 
     (V, W), (dV, dW) = states, dstates
-    return native.run(native.ADJOINT_TANGENT, segment, pure, (V, dV, W, dW), data, ddata, fixed)
+    return _run(native.ADJOINT_TANGENT, segment, pure, (V, dV, W, dW), data, ddata, fixed)
 
 
-@_adjoint_tangent.defjvp
-def _adjoint_tangent_jvp(segment, primals, tangents):
-    *x, fixed = primals
-
-    def pure(states, data, dstates, ddata):
-        return _pure_adjoint_tangent(segment, states, data, dstates, ddata, fixed)
-
-    return jax.jvp(pure, tuple(x), tuple(tangents[:-1]))
+def _run(mode, segment, pure, *operands):
+    """A program with tangents, whose own derivatives are those of the program in JAX."""
+    return fused(partial(native.run, mode, segment, pure), pure, *operands)
 
 
-def _pure_adjoint_tangent(segment, states, data, dstates, ddata, fixed):
-    def adjoint(states, data):
-        return _pure_adjoint(segment, states, data, {}, fixed)
-
-    return jax.jvp(adjoint, (states, data), (dstates, ddata))[1]
-
-
-def _pure_adjoint(segment, states, data, _, fixed):
-
+def _pure_adjoint(segment, states, data, fixed):
     def step(state, x, _):
         return _pull(segment, state, *x)
 

@@ -12,6 +12,7 @@ from pullback.core._errors import (
     PullbackError,
     nearest,
 )
+from pullback.core._fused import fused
 from pullback.core._linear_map import linear_map
 from pullback.core._results import RESULTS
 from pullback.core._solution import Solution
@@ -29,6 +30,7 @@ __all__ = [
     "TwoLevel",
     "Uncompute",
     # derivative rules
+    "fused",
     "linear_map",
     # errors
     "ConvergenceError",

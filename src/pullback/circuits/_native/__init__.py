@@ -44,8 +44,8 @@ def run(mode: int, segment, pure, states: tuple, data: dict, tangents: dict, fix
     Args:
         mode: which program, see kernels.cpp.
         segment: of a schedule.
-        pure: (states, data, tangents, fixed) -> the same result without the library: the new state, and for the
-            adjoints also a dictionary like `data`.
+        pure: (states, data, tangents, fixed) -> the same result without the library: the new state; for the adjoints
+            (new state, dictionary like `data`); each of these followed by its tangent for the modes with tangents.
         states: arrays (2, S, N) in the order of kernels.cpp.
         data, tangents: matrices by key, and their tangents, or nothing.
         fixed: integers of a `Dynamic` segment.
@@ -59,12 +59,15 @@ def run(mode: int, segment, pure, states: tuple, data: dict, tangents: dict, fix
         ops, tables = _encoded(segment)
         integers = [fixed[name] for name in ("masks", "which", "qubits") if name in fixed]
         flat = [*states, *(data[k] for k in keys), *(tangents[k] for k in keys if tangents), *integers]
-        shape = jax.ShapeDtypeStruct(states[0].shape, states[0].dtype)
-        back = mode in (ADJOINT, ADJOINT_TANGENT)
-        results = [shape, *(jax.ShapeDtypeStruct(data[k].shape, data[k].dtype) for k in keys)] if back else [shape]
+        values = 1 + (mode in (TANGENT, ADJOINT_TANGENT))  # a value, or a value and its tangent
+        like = [states[0]] * values + [data[k] for k in keys] * values * (mode in (ADJOINT, ADJOINT_TANGENT))
+        results = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in like]
         call = jax.ffi.ffi_call(_TARGET, results, vmap_method="sequential")
         out = call(jnp.asarray(ops), jnp.asarray(tables), *flat, mode=mode, keys=len(keys))
-        return (out[0], dict(zip(keys, out[1:]))) if back else out[0]
+        new, rest = out[:values], out[values:]
+        if rest:
+            new = [(V, dict(zip(keys, rest[k * len(keys) :]))) for k, V in enumerate(new)]
+        return tuple(new) if values > 1 else new[0]
 
     return jax.lax.platform_dependent(*operands, cpu=native, default=pure)
 

@@ -3,9 +3,9 @@
 // A state is two planes of N = 2^n numbers, real and imaginary parts; a dual state has two more, their tangents. The
 // four programs of a segment are
 //   mode 0  forward    V -> U V
-//   mode 1  tangent    (V, dV) -> d(U V)
+//   mode 1  tangent    mode 0 with its tangent
 //   mode 2  adjoint    (U V, W) -> U^T W and the cotangents of all matrices; V is uncomputed beside W
-//   mode 3  the tangent of mode 2.
+//   mode 3             mode 2 with its tangent.
 // All operations are 2x2 matrices on pairs of amplitudes, diagonals, dense matrices on groups, or permutations. Going
 // back, V takes u^-1 = u^H with tangent -u^H du u^H, W takes u^H with tangent du^H, and the cotangent of u is
 // sum W_after V_before^H.
@@ -64,6 +64,25 @@ struct State {
   T *re, *im, *dre, *dim;
   T* operator[](int k) const { return k == 0 ? re : k == 1 ? im : k == 2 ? dre : dim; }
   static State at(T* first, int64_t size) { return {first, first + size, first + 2 * size, first + 3 * size}; }
+};
+
+// A number with its tangent.
+template <class T>
+struct Dual {
+  C<T> x, dx;
+  void operator+=(const Dual& y) { x = x + y.x, dx = dx + y.dx; }
+};
+template <class T> Dual<T> scaled(Dual<T> a, T s) { return {scaled(a.x, s), scaled(a.dx, s)}; }
+
+// Where the cotangent of a matrix is added to, and its tangent, if any.
+template <class T>
+struct Cotangent {
+  T *out, *dout;
+  void add(int re, int im, const Dual<T>& y) const {
+    out[re] += y.x.re, out[im] += y.x.im;
+    if (dout) dout[re] += y.dx.re, dout[im] += y.dx.im;
+  }
+  Cotangent operator+(int64_t k) const { return {out + k, dout ? dout + k : nullptr}; }
 };
 
 // A permutation of amplitudes: by a table, or of a matrix of 2^rows rows and 2^columns columns by its transpose.
@@ -202,24 +221,24 @@ inline void on_tile(const State<T>& s, int64_t size, int64_t stride, const Lanes
     for (int64_t i = a; i < a + stride; i += L) store(re, im, i, i + stride, m * load<V>(re, im, i, i + stride));
 }
 
-// The transitions of these pairs, or their tangents, added to sums.
+// The transitions of these pairs, and their tangents, added to sums.
 template <class T, bool D, class V>
 inline void gather_tile(const State<T>& v, const State<T>& w, int64_t size, int64_t stride, V* sums) {
   constexpr int L = sizeof(V) / sizeof(T);
-  V t[8];
-  auto add = [&](const T* __restrict wre, const T* __restrict wim, const T* __restrict vre, const T* __restrict vim) {
+  auto add = [&](V* to, const T* __restrict wre, const T* __restrict wim, const T* __restrict vre,
+                 const T* __restrict vim) {
+    V t[8];
+    std::memcpy(t, to, sizeof(t));
     for (int64_t a = 0; a < size; a += 2 * stride)
       for (int64_t i = a; i < a + stride; i += L)
         transitions(load<V>(wre, wim, i, i + stride), load<V>(vre, vim, i, i + stride), t);
+    std::memcpy(to, t, sizeof(t));
   };
-  std::memcpy(t, sums, sizeof(t));
+  add(sums, w.re, w.im, v.re, v.im);
   if constexpr (D) {
-    add(w.dre, w.dim, v.re, v.im);
-    add(w.re, w.im, v.dre, v.dim);
-  } else {
-    add(w.re, w.im, v.re, v.im);
+    add(sums + 8, w.dre, w.dim, v.re, v.im);
+    add(sums + 8, w.re, w.im, v.dre, v.dim);
   }
-  std::memcpy(sums, t, sizeof(t));
 }
 
 template <class T, int L>
@@ -266,12 +285,12 @@ inline void on_one(const State<T>& s, int64_t i, C<T> u, C<T> du) {
   write<T, D>(s, i, u * a, D ? u * da + du * a : da);
 }
 
-// W conj(V), or its tangent.
+// W conj(V).
 template <class T, bool D>
-inline C<T> outer(const State<T>& w, int64_t i, const State<T>& v, int64_t j) {
+inline Dual<T> outer(const State<T>& w, int64_t i, const State<T>& v, int64_t j) {
   C<T> a, da, b, db;
   read<T, D>(w, i, a, da), read<T, D>(v, j, b, db);
-  return D ? da * conj(b) + a * conj(db) : a * conj(b);
+  return {a * conj(b), D ? da * conj(b) + a * conj(db) : C<T>{}};
 }
 
 template <class T, bool D>
@@ -298,19 +317,19 @@ class Machine {
   }
 
   // gates: count of (member, bit), on different bits, after the permutation `order`, if any.
-  void gates(const Order* order, const int64_t* gates, int64_t count, const T* u, const T* du, T* out) {
+  void gates(const Order* order, const int64_t* gates, int64_t count, const T* u, const T* du, Cotangent<T> to) {
     int64_t tiles = (count + kTileBits - 1) / kTileBits;
     for (int64_t k = 0; k < tiles; k++) {
       bool permuted = order && k == (back_ ? tiles - 1 : 0);
       int64_t first = k * kTileBits;
-      tile(permuted ? order : nullptr, gates + 2 * first, std::min<int64_t>(kTileBits, count - first), u, du, out);
+      tile(permuted ? order : nullptr, gates + 2 * first, std::min<int64_t>(kTileBits, count - first), u, du, to);
     }
   }
 
-  void pair(const int32_t* table, int64_t count, const T* u, const T* du, T* out) {
+  void pair(const int32_t* table, int64_t count, const T* u, const T* du, Cotangent<T> to) {
     Small<T> m = small<T, D>(u, du);
     const int32_t *is = table, *js = table + count, *signs = table + 2 * count;
-    with(m, out, [&](auto&& on, auto&& gather) {
+    with(m, to, [&](auto&& on, auto&& gather) {
       for (int64_t k = 0; k < count; k++) on(is[k], js[k], T(signs[k]));
       for (int64_t k = 0; k < count; k++) gather(is[k], js[k], T(signs[k]));
     });
@@ -318,7 +337,7 @@ class Machine {
 
   // code: 0 nothing, 1 u00, 2 u11 of each amplitude.
   template <class Code>
-  void diagonal(Code code, const T* u, const T* du, T* out) {
+  void diagonal(Code code, const T* u, const T* du, Cotangent<T> to) {
     Small<T> m = small<T, D>(u, du);
     auto on = [&](const State<T>& s, const auto& m) {
       for (int64_t i = 0; i < N_; i++)
@@ -326,16 +345,16 @@ class Machine {
     };
     if (!back_) return on(v, m);
     on(v, inverse<D>(m));
-    C<T> t[2];
+    Dual<T> t[2];
     for (int64_t i = 0; i < N_; i++)
-      if (int c = code(i)) t[c - 1] = t[c - 1] + outer<T, D>(w, i, v, i);
-    out[0] += t[0].re, out[4] += t[0].im, out[3] += t[1].re, out[7] += t[1].im;
+      if (int c = code(i)) t[c - 1] += outer<T, D>(w, i, v, i);
+    to.add(0, 4, t[0]), to.add(3, 7, t[1]);
     on(w, dagger<D>(m));
   }
 
   // starts: where each group begins is table[0][g]; table (d, groups).
   template <class Place>
-  void dense(Place place, int64_t groups, int d, const T* u, const T* du, T* out) {
+  void dense(Place place, int64_t groups, int d, const T* u, const T* du, Cotangent<T> to) {
     Large<T> m = large<T, D>(u, du, d);
     auto on = [&](const State<T>& s, const auto& m) {
       C<T> a[1 << kLargest], da[1 << kLargest];
@@ -355,26 +374,26 @@ class Machine {
     on(v, inverse<D>(m));
     for (int r = 0; r < d; r++)
       for (int k = 0; k < d; k++) {
-        C<T> t;
-        for (int64_t g = 0; g < groups; g++) t = t + outer<T, D>(w, place(r, g), v, place(k, g));
-        out[r * d + k] += t.re, out[d * d + r * d + k] += t.im;
+        Dual<T> t;
+        for (int64_t g = 0; g < groups; g++) t += outer<T, D>(w, place(r, g), v, place(k, g));
+        to.add(r * d + k, d * d + r * d + k, t);
       }
     on(w, dagger<D>(m));
   }
 
   // A pair operation by its masks m, x, s, controls, values, in the order of the amplitudes.
-  void masked(const int32_t* masks, const T* u, const T* du, T* out) {
+  void masked(const int32_t* masks, const T* u, const T* du, Cotangent<T> to) {
     int64_t m = masks[0], x = masks[1], s = masks[2], controls = masks[3], values = masks[4];
     if (x == 0)
       return diagonal(
-          [=](int64_t i) { return (i & controls) != values ? 0 : 1 + __builtin_parityll(i & m); }, u, du, out);
+          [=](int64_t i) { return (i & controls) != values ? 0 : 1 + __builtin_parityll(i & m); }, u, du, to);
     if (m == x && !(x & (x - 1)) && !s && !controls) {
       int64_t gate[2] = {0, __builtin_ctzll(x)};
-      return gates(nullptr, gate, 1, u, du, out);
+      return gates(nullptr, gate, 1, u, du, to);
     }
     Small<T> matrix = small<T, D>(u, du);
     int64_t low = x & -x;  // of each pair {i, i ^ x} the one without this bit is visited
-    with(matrix, out, [&](auto&& on, auto&& gather) {
+    with(matrix, to, [&](auto&& on, auto&& gather) {
       auto all = [&](auto&& f) {
         for (int64_t i = 0; i < N_; i++) {
           if ((i & low) || (i & controls) != values) continue;
@@ -406,7 +425,7 @@ class Machine {
 
   // Runs body(on, gather) as the mode needs: forward `on` acts on v; going back first on v, then gather, then on w.
   template <class Body>
-  void with(const Small<T>& m, T* out, Body body) {
+  void with(const Small<T>& m, Cotangent<T> to, Body body) {
     auto nothing = [](int64_t, int64_t, T) {};
     auto act = [](const State<T>& s, const Small<T>& m) {
       return [&s, &m](int64_t i, int64_t j, T sign) { on_pair<T, D>(s, i, j, sign, m); };
@@ -414,28 +433,28 @@ class Machine {
     if (!back_) return body(act(v, m), nothing);
     Small<T> inv = inverse<D>(m), dag = dagger<D>(m);
     body(act(v, inv), nothing);
-    C<T> t[4];
+    Dual<T> t[4];
     body(nothing, [&](int64_t i, int64_t j, T sign) {
-      t[0] = t[0] + outer<T, D>(w, i, v, i);
-      t[1] = t[1] + scaled(outer<T, D>(w, i, v, j), sign);
-      t[2] = t[2] + scaled(outer<T, D>(w, j, v, i), sign);
-      t[3] = t[3] + outer<T, D>(w, j, v, j);
+      t[0] += outer<T, D>(w, i, v, i);
+      t[1] += scaled(outer<T, D>(w, i, v, j), sign);
+      t[2] += scaled(outer<T, D>(w, j, v, i), sign);
+      t[3] += outer<T, D>(w, j, v, j);
     });
-    for (int k = 0; k < 4; k++) out[k] += t[k].re, out[k + 4] += t[k].im;
+    for (int k = 0; k < 4; k++) to.add(k, k + 4, t[k]);
     body(act(w, dag), nothing);
   }
 
-  void tile(const Order* order, const int64_t* gates, int64_t count, const T* u, const T* du, T* out) {
+  void tile(const Order* order, const int64_t* gates, int64_t count, const T* u, const T* du, Cotangent<T> to) {
     int64_t lowest = 63;
     for (int64_t g = 0; g < count; g++) lowest = std::min(lowest, gates[2 * g + 1]);
     int64_t run = std::min(int64_t{1} << lowest, kTile / int64_t(sizeof(T)) / (kPlanes * (1 + back_)) >> count);
     constexpr int L = kBytes / sizeof(T);
-    run >= L ? tile_of<L>(order, gates, count, run, u, du, out) : tile_of<1>(order, gates, count, run, u, du, out);
+    run >= L ? tile_of<L>(order, gates, count, run, u, du, to) : tile_of<1>(order, gates, count, run, u, du, to);
   }
 
   // 2^count runs of neighbours at a time, copied to where they stay while all gates act on them.
   template <int L>
-  void tile_of(const Order* order, const int64_t* gates, int64_t count, int64_t run, const T* u, const T* du, T* out) {
+  void tile_of(const Order* order, const int64_t* gates, int64_t count, int64_t run, const T* u, const T* du, Cotangent<T> to) {
     typedef typename Vec<T, L>::type V;
     int64_t rows = int64_t{1} << count, size = rows * run, offset[1 << kTileBits];
     for (int64_t a = 0; a < rows; a++) {
@@ -446,7 +465,7 @@ class Machine {
     int64_t mask = offset[rows - 1];
     // For each gate: the matrix for v, and going back that for w; the cotangents.
     Lanes<V> mv[kTileBits], dmv[kTileBits], mw[kTileBits], dmw[kTileBits];
-    V sums[kTileBits][8];
+    V sums[kTileBits][D ? 16 : 8];
     std::memset(sums, 0, sizeof(sums));
     for (int64_t g = 0; g < count; g++) {
       int64_t at = 8 * gates[2 * g];
@@ -507,8 +526,8 @@ class Machine {
     if (!back_) return;
     for (int64_t g = 0; g < count; g++)
       for (int k = 0; k < 4; k++) {
-        out[8 * gates[2 * g] + k] += total<T, L>(sums[g][2 * k]);
-        out[8 * gates[2 * g] + 4 + k] += total<T, L>(sums[g][2 * k + 1]);
+        auto sum = [&, s = sums[g] + 2 * k](int at) -> C<T> { return {total<T, L>(s[at]), total<T, L>(s[at + 1])}; };
+        (to + 8 * gates[2 * g]).add(k, k + 4, {sum(0), D ? sum(8) : C<T>{}});
       }
   }
 
@@ -521,11 +540,11 @@ struct Free {
   void operator()(void* p) const { operator delete(p, std::align_val_t{64}); }
 };
 
-// Data of one key: (count, members, 2, d, d), its tangent and its cotangent.
+// Data of one key: (count, members, 2, d, d), its tangent and where its cotangent goes.
 template <class T>
 struct Data {
   const T *u, *du;
-  T* out;
+  Cotangent<T> to;
   int64_t row;  // numbers of one repetition
   int d;
 };
@@ -563,8 +582,8 @@ class Program {
   const T* du(int64_t key, int64_t l, int64_t member) const {
     return D ? data_[key].du + place(key, l, member) : nullptr;
   }
-  T* out(int64_t key, int64_t l, int64_t member) const {
-    return data_[key].out ? data_[key].out + place(key, l, member) : nullptr;
+  Cotangent<T> to(int64_t key, int64_t l, int64_t member) const {
+    return data_[key].to.out ? data_[key].to + place(key, l, member) : data_[key].to;
   }
   int64_t place(int64_t key, int64_t l, int64_t member) const {
     return l * data_[key].row + member * 2 * data_[key].d * data_[key].d;
@@ -581,20 +600,20 @@ class Program {
         bool permuted = k > 0 && ops_[k - 1][1] == kPermutation;
         Order before = permuted ? order(ops_[k - 1]) : Order{};
         return machine_.gates(permuted ? &before : nullptr, op + 4, (op[0] - 4) / 2, u(op[2], l, op[3]),
-                              du(op[2], l, op[3]), out(op[2], l, op[3]));
+                              du(op[2], l, op[3]), to(op[2], l, op[3]));
       }
       case kPair:  // key, member, table, pairs
-        return machine_.pair(tables_ + op[4], op[5], u(op[2], l, op[3]), du(op[2], l, op[3]), out(op[2], l, op[3]));
+        return machine_.pair(tables_ + op[4], op[5], u(op[2], l, op[3]), du(op[2], l, op[3]), to(op[2], l, op[3]));
       case kDiagonal: {  // key, member, layout, m, controls, values
         const uint8_t* codes = codes_.at(op).data();
         return machine_.diagonal([=](int64_t i) { return codes[i]; }, u(op[2], l, op[3]), du(op[2], l, op[3]),
-                                 out(op[2], l, op[3]));
+                                 to(op[2], l, op[3]));
       }
       case kDense: {  // key, member, table, groups
         const int32_t* table = tables_ + op[4];
         int64_t groups = op[5];
         return machine_.dense([=](int64_t k, int64_t g) -> int64_t { return table[k * groups + g]; }, groups,
-                              data_[op[2]].d, u(op[2], l, op[3]), du(op[2], l, op[3]), out(op[2], l, op[3]));
+                              data_[op[2]].d, u(op[2], l, op[3]), du(op[2], l, op[3]), to(op[2], l, op[3]));
       }
       case kDynamic:  // first key of matrices (that of pairs is before it, if any)
         return dynamic(op[2], l);
@@ -609,7 +628,7 @@ class Program {
   void dynamic(int64_t dense_first, int64_t l) {
     int64_t key = which ? which[l] - 1 + dense_first : 0;
     const int32_t* mask = masks + 5 * l;
-    if (key < dense_first) return machine_.masked(mask, u(0, l, 0), du(0, l, 0), out(0, l, 0));
+    if (key < dense_first) return machine_.masked(mask, u(0, l, 0), du(0, l, 0), to(0, l, 0));
     int d = data_[key].d;
     int64_t offsets[1 << kLargest] = {0}, all;
     for (int a = 0; a < d; a++)
@@ -620,7 +639,7 @@ class Program {
     for (int64_t i = 0; i < int64_t{1} << n_; i++)
       if (!(i & all) && (i & mask[3]) == mask[4]) starts.push_back(i);
     machine_.dense([&](int64_t k, int64_t g) { return starts[g] | offsets[k]; }, starts.size(), d, u(key, l, 0),
-                   du(key, l, 0), out(key, l, 0));
+                   du(key, l, 0), to(key, l, 0));
   }
 
   Machine<T, D>& machine_;
@@ -632,7 +651,7 @@ class Program {
 };
 
 // Operands: ops, tables, V, [dV,] [W, [dW,]] keys x u, [keys x du,] [masks, [which, qubits]].
-// Results: V' | dV' | W', keys x cotangent | dW', keys x tangent of the cotangent.
+// Results: V', [dV'] | W', [dW',] keys x cotangent, [keys x its tangent].
 template <class T, bool D>
 ffi::Error evolve(ffi::RemainingArgs args, ffi::RemainingRets rets, bool back, int64_t keys) {
   int at = 0;
@@ -646,16 +665,17 @@ ffi::Error evolve(ffi::RemainingArgs args, ffi::RemainingRets rets, bool back, i
   for (int64_t k = 0; k < keys * D; k++) dus.push_back(next());
   auto shape = V.dimensions();
   int64_t S = shape[1], N = shape[2], n = __builtin_ctzll(N);
-  auto* result = static_cast<T*>(output(0).untyped_data());
+  auto result = [&](int64_t k) { return static_cast<T*>(output(k).untyped_data()); };
   std::vector<Data<T>> data;
   for (int64_t k = 0; k < keys; k++) {
     auto dims = us[k].dimensions();
     bool single = dims.size() == 4;  // a dynamic segment has no axis of members
-    Data<T> d{us[k].typed_data<T>(), D ? dus[k].typed_data<T>() : nullptr, nullptr,
+    Data<T> d{us[k].typed_data<T>(), D ? dus[k].typed_data<T>() : nullptr, {nullptr, nullptr},
               static_cast<int64_t>(us[k].element_count() / dims[0]), static_cast<int>(dims[single ? 3 : 4])};
     if (back) {
-      d.out = static_cast<T*>(output(1 + k).untyped_data());
-      std::memset(d.out, 0, us[k].size_bytes());
+      d.to = {result(1 + D + k), D ? result(2 + keys + k) : nullptr};
+      std::memset(d.to.out, 0, us[k].size_bytes());
+      if (D) std::memset(d.to.dout, 0, us[k].size_bytes());
     }
     data.push_back(d);
   }
@@ -672,20 +692,23 @@ ffi::Error evolve(ffi::RemainingArgs args, ffi::RemainingRets rets, bool back, i
     ffi::AnyBuffer qubits = next();
     program.qubits = integers(qubits), program.widest = qubits.dimensions()[1];
   }
-  auto copy = [&](T* re, T* im, const ffi::AnyBuffer& from, int64_t s) {
+  auto in = [&](T* re, T* im, const ffi::AnyBuffer& from, int64_t s) {
     const T* x = from.typed_data<T>() + s * N;
     std::memcpy(re, x, N * sizeof(T)), std::memcpy(im, x + S * N, N * sizeof(T));
   };
+  auto out = [&](T* to, const T* re, const T* im, int64_t s) {
+    std::memcpy(to + s * N, re, N * sizeof(T)), std::memcpy(to + (S + s) * N, im, N * sizeof(T));
+  };
   for (int64_t s = 0; s < S; s++) {
     auto &v = machine.v, &w = machine.w;
-    copy(v.re, v.im, V, s);
-    if (D) copy(v.dre, v.dim, dV, s);
-    if (back) copy(w.re, w.im, W, s);
-    if (back && D) copy(w.dre, w.dim, dW, s);
+    in(v.re, v.im, V, s);
+    if (D) in(v.dre, v.dim, dV, s);
+    if (back) in(w.re, w.im, W, s);
+    if (back && D) in(w.dre, w.dim, dW, s);
     program.run(back);
     auto& end = back ? w : v;
-    std::memcpy(result + s * N, D ? end.dre : end.re, N * sizeof(T));
-    std::memcpy(result + (S + s) * N, D ? end.dim : end.im, N * sizeof(T));
+    out(result(0), end.re, end.im, s);
+    if (D) out(result(1), end.dre, end.dim, s);
   }
   return ffi::Error::Success();
 }
