@@ -102,7 +102,8 @@ def _evolve_jvp(segment, primals, tangents):
 
 def _tangent(segment, residuals, tangents):
     V, _, data, fixed = residuals
-    return _with_tangent(segment, V, data, *tangents, fixed)[1]
+    dV, ddata = tangents
+    return _with_tangent(segment, V, data, dV, ddata, fixed)[1]
 
 
 def _with_tangent(segment, V, data, dV, ddata, fixed):
@@ -141,7 +142,8 @@ def _adjoint_of_jvp(segment, primals, tangents):
 
     def push(residuals, x):
         states, data, fixed = residuals
-        return _adjoint_with_tangent(segment, states, data, *x, fixed)[1]
+        dstates, ddata = x
+        return _adjoint_with_tangent(segment, states, data, dstates, ddata, fixed)[1]
 
     def pull(residuals, cotangent):
         states, data, fixed = residuals
