@@ -10,7 +10,17 @@ from collections.abc import Callable
 import jax
 from jaxtyping import PyTree
 
-from pullback.core._compat import Primitive, ad, batching, closed_call_p, jaxpr_as_fun, mlir, partial_eval, within
+from pullback.core._compat import (
+    Primitive,
+    ad,
+    batching,
+    closed_call_p,
+    jaxpr_as_fun,
+    mlir,
+    not_mapped,
+    partial_eval,
+    within,
+)
 
 fused_p = Primitive("fused")
 fused_p.multiple_results = True
@@ -57,10 +67,19 @@ def _jvp(primals, tangents, *, whole, parts):
 
 
 def _batch(axis, args, dims, *, whole, parts):
-    mapped = {"axis_size": axis.size, "axis_name": axis.name, "spmd_axis_name": axis.spmd_name}
-    whole = jax.make_jaxpr(jax.vmap(jaxpr_as_fun(whole), dims, 0, **mapped))(*args)
-    out = fused_p.bind(*args, whole=whole, parts=jax.vmap(parts, dims, 0, **mapped))
-    return out, [0] * len(out)
+    """Outputs that no mapped operand reaches stay unmapped: `jacfwd` asks for one value with many tangents."""
+    jaxpr = jax.make_jaxpr(parts)(*whole.in_avals).jaxpr
+    mapped = []
+    for k in range(len(jaxpr.outvars)):
+        _, used = partial_eval.dce_jaxpr(jaxpr, [j == k for j in range(len(jaxpr.outvars))])
+        mapped.append(any(u and d is not not_mapped for u, d in zip(used, dims)))
+
+    def batched(program):
+        of_all = jax.vmap(program, dims, 0, axis_size=axis.size, axis_name=axis.name, spmd_axis_name=axis.spmd_name)
+        return lambda *a: [y if m else y[0] for y, m in zip(of_all(*a), mapped)]
+
+    out = fused_p.bind(*args, whole=jax.make_jaxpr(batched(jaxpr_as_fun(whole)))(*args), parts=batched(parts))
+    return out, [0 if m else not_mapped for m in mapped]
 
 
 def _partial_eval(trace, *tracers, whole, parts):
