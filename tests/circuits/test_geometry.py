@@ -1,11 +1,13 @@
 """The metric of the Bloch sphere, and shifts against reverse mode."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from pullback import circuits as qc
-from pullback.core import InputError
+from pullback.core import InputError, MissingDerivativeError
+from tests.circuits import dense
 
 
 def test_bloch_sphere():
@@ -44,3 +46,45 @@ def test_shifts():
     np.testing.assert_allclose(qc.parameter_shift(h, circuit), exact, atol=1e-13)
     with pytest.raises(InputError, match="no shift rule"):
         qc.parameter_shift(qc.heisenberg(2), qc.Circuit(2, [qc.TimeEvolution(qc.heisenberg(2), 0.1)]))
+
+
+def test_natural_gradient_without_a_matrix():
+    """The same as with it, for a metric that is far from diagonal."""
+    circuit, h = qc.variational_circuit(4, 2), qc.transverse_ising(4)
+    circuit = circuit.with_parameters(np.random.default_rng(0).uniform(0, 6, circuit.n_parameters))
+    expected = qc.natural_gradient(h, circuit, damping=1e-3)
+    found = jax.jit(lambda c: qc.natural_gradient(h, c, damping=1e-3, matrix_free=True))(circuit)
+    np.testing.assert_allclose(found, expected, atol=1e-9 * np.abs(expected).max())
+
+
+def test_on_a_processor():
+    """Values from NumPy matrices stand for the processor; shared angles, four-term rules, other JAX code around."""
+    a = qc.shared("a", 0.3)
+    blocks = [
+        qc.kron(qc.Ry(0.4), qc.Ry(0.9)),
+        qc.put(0, qc.Rx(a)),
+        qc.put((0, 1), qc.Rzz(-2 * a)),
+        qc.put((1, 0), qc.fSim(0.5, 0.8)),
+        qc.control(0, qc.put(1, qc.Rx(0.6))),
+    ]
+    circuit, h = qc.Circuit(2, blocks), qc.heisenberg(2)
+    hamiltonian = np.asarray(h.matrix())
+    energy = qc.on_processor(circuit, lambda c: measured(c, hamiltonian))
+    np.testing.assert_allclose(energy(circuit.parameters), qc.expect(h, circuit), atol=1e-13)
+
+    def loss(theta):
+        return energy(jnp.sin(theta)) ** 2
+
+    exact = jax.grad(lambda theta: qc.expect(h, circuit.with_parameters(jnp.sin(theta))) ** 2)(circuit.parameters)
+    np.testing.assert_allclose(jax.jit(jax.grad(loss))(circuit.parameters), exact, atol=1e-12)
+    np.testing.assert_allclose(jax.jvp(loss, (circuit.parameters,), (exact,))[1], exact @ exact, atol=1e-12)
+    with pytest.raises(MissingDerivativeError):
+        jax.hessian(energy)(circuit.parameters)
+
+
+def measured(circuit, hamiltonian):
+    psi, angles = np.eye(1 << circuit.n)[0], iter(np.asarray(circuit.angles))
+    for o in circuit.operations:
+        matrix = dense.ROTATION[o.kind][2](*(next(angles) for _ in range(o.angles)))
+        psi = dense.embed(matrix, o.qubits, circuit.n, o.controls, o.values) @ psi
+    return float((psi.conj() @ hamiltonian @ psi).real)

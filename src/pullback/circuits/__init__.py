@@ -50,7 +50,7 @@ from pullback.circuits._channels import (
     thermal_relaxation,
 )
 from pullback.circuits._circuit import Circuit, gate_count
-from pullback.circuits._geometry import natural_gradient, parameter_shift, quantum_geometric_tensor
+from pullback.circuits._geometry import natural_gradient, on_processor, parameter_shift, quantum_geometric_tensor
 from pullback.circuits._layouts import variational_circuit
 from pullback.circuits._pauli import PauliString, PauliSum, heisenberg, transverse_ising
 from pullback.circuits._program import Operation
@@ -140,6 +140,7 @@ __all__ = [
     "zero_state",
     # geometry and shifts
     "natural_gradient",
+    "on_processor",
     "parameter_shift",
     "quantum_geometric_tensor",
 ]

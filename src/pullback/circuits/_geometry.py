@@ -1,9 +1,12 @@
 """The geometry of the states that a circuit prepares, and derivatives by shifts as a quantum processor takes them."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
+import lineax as lx
 import numpy as np
-from jaxtyping import Array, Complex, Float, Inexact
+from jaxtyping import Array, ArrayLike, Complex, Float, Inexact
 
 from pullback.circuits._circuit import Circuit
 from pullback.circuits._gates import KINDS
@@ -11,6 +14,7 @@ from pullback.circuits._pauli import PauliSum
 from pullback.circuits._program import Operation, Program
 from pullback.circuits._states import expect, state
 from pullback.core import InputError
+from pullback.external import primitive
 
 _ROOT = float(np.sqrt(2.0))
 # Shifts and weights: f' = Σ w (f(x + s) − f(x − s)), for generators with the gap 1, and with the gaps 1/2 and 1.
@@ -39,18 +43,42 @@ def quantum_geometric_tensor(
 
 
 def natural_gradient(
-    observable: PauliSum, circuit: Circuit, initial: Inexact[Array, " N"] | None = None, *, damping: float = 1e-8
+    observable: PauliSum,
+    circuit: Circuit,
+    initial: Inexact[Array, " N"] | None = None,
+    *,
+    damping: float = 1e-8,
+    matrix_free: bool = False,
 ) -> Float[Array, " parameters"]:
     """(Re Q + damping)⁻¹ ∇⟨H⟩: the gradient in the metric of the states; see `quantum_geometric_tensor`.
 
+    Args:
+        matrix_free: by conjugate gradients on products with the metric, each for a tangent and a gradient of the state,
+            in the memory of a few states: for many parameters. Else by the metric as a matrix.
+
     Raises:
         InputError: the damping is not positive (the metric may be singular).
+        EquinoxRuntimeError: conjugate gradients do not converge; a larger damping helps.
     """
     if not damping > 0:
         raise InputError(f"natural_gradient: damping must be positive, got {damping}.")
-    metric = quantum_geometric_tensor(circuit, initial).real
-    gradient = jax.grad(lambda theta: expect(observable, circuit.with_parameters(theta), initial))(circuit.parameters)
-    return jnp.linalg.solve(metric + damping * jnp.eye(len(metric), dtype=metric.dtype), gradient)
+    theta = circuit.parameters
+    gradient = jax.grad(lambda theta: expect(observable, circuit.with_parameters(theta), initial))(theta)
+    if not matrix_free:
+        metric = quantum_geometric_tensor(circuit, initial).real
+        return jnp.linalg.solve(metric + damping * jnp.eye(len(metric), dtype=metric.dtype), gradient)
+
+    def of_parameters(theta):
+        return state(circuit.with_parameters(theta), initial)
+
+    def damped_metric(v):
+        psi, tangent = jax.jvp(of_parameters, (theta,), (v,))
+        tangent = tangent - jnp.vdot(psi, tangent) * psi
+        return jax.vjp(of_parameters, theta)[1](jnp.conj(tangent))[0] + damping * v
+
+    operator = lx.FunctionLinearOperator(damped_metric, jax.typeof(theta), lx.positive_semidefinite_tag)
+    tolerance = float(jnp.finfo(theta.dtype).eps) ** 0.75
+    return lx.linear_solve(operator, gradient, lx.CG(rtol=tolerance, atol=0.0)).value
 
 
 def parameter_shift(
@@ -67,36 +95,67 @@ def parameter_shift(
     Raises:
         InputError: the circuit has a `TimeEvolution`, whose generator has other gaps.
     """
-    program = circuit.program
-    rules = [rule for k in program.word.tolist() for rule in _rules(program.alphabet[k])]
-    if not rules:
-        return jnp.zeros_like(circuit.parameters)
-    one_by_one = Program(
-        program.n,
-        program.alphabet,
-        program.word,
-        np.arange(len(rules)),
-        np.ones(len(rules)),
-        program.matrices,
-        len(rules),
-    )
-    angles = circuit.angles
-
-    def energy(angles):
-        return expect(observable, circuit.of_program(one_by_one, parameters=angles), initial)
-
-    places = np.array([k for k, rule in enumerate(rules) for _ in rule])
-    shifts = np.array([shift for rule in rules for shift, _ in rule])
-    weights = np.array([weight for rule in rules for _, weight in rule])
+    one_by_one, places, shifts, weights = _shifts(circuit)
 
     def term(x):
         place, shift, weight = x
-        return weight * (energy(angles.at[place].add(shift)) - energy(angles.at[place].add(-shift)))
+        there, back = (
+            expect(observable, circuit.of_program(one_by_one, parameters=circuit.angles.at[place].add(s)), initial)
+            for s in (shift, -shift)
+        )
+        return weight * (there - back)
 
-    terms = jax.lax.map(term, (places, jnp.asarray(shifts, angles.dtype), jnp.asarray(weights, angles.dtype)))
-    by_angle = jnp.zeros_like(angles).at[places].add(terms)
-    factors = jnp.asarray(program.factors, angles.dtype)
-    return jnp.zeros_like(circuit.parameters).at[program.slots].add(factors * by_angle)
+    if not len(places):
+        return jnp.zeros_like(circuit.parameters)
+    dtype = circuit.angles.dtype
+    terms = jax.lax.map(term, (places, jnp.asarray(shifts, dtype), jnp.asarray(weights, dtype)))
+    factors = jnp.asarray(circuit.program.factors[places], dtype)
+    return jnp.zeros_like(circuit.parameters).at[circuit.program.slots[places]].add(factors * terms)
+
+
+def on_processor(circuit: Circuit, run: Callable[[Circuit], float]) -> Callable[[Float[ArrayLike, " p"]], Array]:
+    """theta -> run(circuit with these parameters), where `run` measures on a quantum processor, as a JAX function.
+
+    It is differentiable once, in forward and reverse mode, by the shifts of `parameter_shift`: two or four runs for
+    each angle, exact up to the noise of the measurements. It works under `jit` and as a part of larger programs.
+
+    Args:
+        circuit: as for `parameter_shift`.
+        run: a circuit -> the measured value. Called outside JAX; `circuit.to_qasm()` is what most processors take.
+
+    Raises:
+        InputError: as `parameter_shift`. `HostError`, when called, if `run` raises.
+    """
+    one_by_one, places, shifts, weights = _shifts(circuit)
+    program, n = circuit.program, circuit.n_parameters
+
+    def value(theta):
+        return np.asarray(run(circuit.with_parameters(theta)), theta.dtype)
+
+    def jacobian(theta):
+        angles, out = theta[program.slots] * program.factors, np.zeros(n)
+        for place, shift, weight in zip(places, shifts, weights):
+            step = shift * (np.arange(len(angles)) == place)
+            there, back = (
+                float(run(circuit.of_program(one_by_one, parameters=jnp.asarray(angles + s, theta.dtype))))
+                for s in (step, -step)
+            )
+            out[program.slots[place]] += program.factors[place] * weight * (there - back)
+        return (out.astype(theta.dtype),)
+
+    return primitive(value, out=lambda theta: jax.ShapeDtypeStruct((), theta.dtype), jacobian=jacobian)
+
+
+def _shifts(circuit):
+    """The program with a parameter for each angle; which angles are shifted, by how much, and the terms' weights."""
+    program = circuit.program
+    rules = [rule for k in program.word.tolist() for rule in _rules(program.alphabet[k])]
+    number = len(rules)
+    fixed = program.n, program.alphabet, program.word
+    one_by_one = Program(*fixed, np.arange(number), np.ones(number), program.matrices, number)
+    places = np.array([k for k, rule in enumerate(rules) for _ in rule], int)
+    terms = [term for rule in rules for term in rule]
+    return one_by_one, places, np.array([s for s, _ in terms]), np.array([w for _, w in terms])
 
 
 def _rules(operation: Operation) -> list[tuple[tuple[float, float], ...]]:
