@@ -10,7 +10,7 @@ from pullback.core import fused, linear_map
 X = jnp.array([0.3, -1.2])
 
 
-def sine():
+def sine(joint=False):
     """sin with a rule whose value and tangent are one program."""
 
     @jax.custom_jvp
@@ -26,7 +26,7 @@ def sine():
             def times_cos(x, dx):
                 return jnp.cos(x) * dx
 
-            return f(x), linear_map(times_cos, times_cos, x, dx)
+            return f(x), linear_map(times_cos, times_cos, x, dx, joint=joint)
 
         return fused(whole, parts, *primals, *tangents)
 
@@ -67,6 +67,12 @@ def test_derivatives(mode, wrapper):
     np.testing.assert_allclose(found, expected, atol=1e-14)
     jitted = jax.jit(lambda: MODES[mode](WRAPPERS[wrapper](sine())))()
     np.testing.assert_allclose(jitted, expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_joint_derivatives(mode):
+    """`linear_map` differentiated in residuals and argument at once."""
+    np.testing.assert_allclose(MODES[mode](sine(joint=True)), MODES[mode](jnp.sin), atol=1e-14)
 
 
 def test_what_runs():

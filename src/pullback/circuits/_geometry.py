@@ -71,10 +71,13 @@ def natural_gradient(
     def of_parameters(theta):
         return state(circuit.with_parameters(theta), initial)
 
+    psi, push = jax.linearize(of_parameters, theta)
+    pull = jax.linear_transpose(push, theta)
+
     def damped_metric(v):
-        psi, tangent = jax.jvp(of_parameters, (theta,), (v,))
+        tangent = push(v)
         tangent = tangent - jnp.vdot(psi, tangent) * psi
-        return jax.vjp(of_parameters, theta)[1](jnp.conj(tangent))[0] + damping * v
+        return pull(jnp.conj(tangent))[0] + damping * v
 
     operator = lx.FunctionLinearOperator(damped_metric, jax.typeof(theta), lx.positive_semidefinite_tag)
     tolerance = float(jnp.finfo(theta.dtype).eps) ** 0.75

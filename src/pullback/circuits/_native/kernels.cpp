@@ -454,7 +454,8 @@ class Machine {
 
   // 2^count runs of neighbours at a time, copied to where they stay while all gates act on them.
   template <int L>
-  void tile_of(const Order* order, const int64_t* gates, int64_t count, int64_t run, const T* u, const T* du, Cotangent<T> to) {
+  void tile_of(const Order* order, const int64_t* gates, int64_t count, int64_t run, const T* u, const T* du,
+               Cotangent<T> to) {
     typedef typename Vec<T, L>::type V;
     int64_t rows = int64_t{1} << count, size = rows * run, offset[1 << kTileBits];
     for (int64_t a = 0; a < rows; a++) {
