@@ -9,7 +9,7 @@ import pytest
 import scipy.optimize
 
 from pullback.core import RESULTS, InputError
-from pullback.runs import LBFGS, Adam, Interrupted, Run, minimise
+from pullback.runs import LBFGS, Adam, GradientDescent, Interrupted, Run, minimise
 from pullback.runs._progress import Silent
 from pullback.runs._signals import StopSignal
 
@@ -46,6 +46,21 @@ def test_adam_takes_the_steps_of_the_paper():
     np.testing.assert_allclose(found.x, x, rtol=1e-9)
     np.testing.assert_allclose(found.loss, scipy.optimize.rosen(x), rtol=1e-9)
     assert found.result == RESULTS.max_steps_reached and not found.converged and "max_steps" in found.message
+
+
+def test_gradient_descent_and_its_histories():
+    found = minimise(
+        Run.null(), "fit", rosenbrock, jnp.zeros(4), optimiser=GradientDescent(1e-3), tol=0.0, max_steps=50
+    )
+    x, losses, norms = np.zeros(4), [], []
+    for _ in range(51):
+        g = scipy.optimize.rosen_der(x)
+        losses.append(scipy.optimize.rosen(x))
+        norms.append(np.linalg.norm(g))
+        end, x = x, x - 1e-3 * g
+    np.testing.assert_allclose(found.x, end, rtol=1e-10)
+    np.testing.assert_allclose(found.history, losses, rtol=1e-10)
+    np.testing.assert_allclose(found.gradient_history, norms, rtol=1e-10)
 
 
 def test_parameters_may_be_any_pytree_and_complex():
@@ -157,7 +172,7 @@ class StopAt(Silent):
         yield show
 
 
-@pytest.mark.parametrize("optimiser", [LBFGS(memory=4), Adam(0.01)])
+@pytest.mark.parametrize("optimiser", [LBFGS(memory=4), Adam(0.01), GradientDescent(1e-4)])
 def test_interrupted_and_continued_bit_for_bit(tmp_path, optimiser):
     """The chunks are cut by the clock: this also shows that the result does not depend on them."""
 

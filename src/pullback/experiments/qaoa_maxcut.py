@@ -8,8 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Array
 from matplotlib.figure import Figure
 
 from pullback.circuits import (
@@ -26,9 +24,10 @@ from pullback.circuits import (
 )
 from pullback.core import InputError
 from pullback.plots import curves, new_figure
-from pullback.runs import Experiment, Result, Run, option
+from pullback.runs import Experiment, Result, Run, minimise, option
 
 _LARGEST = 20  # nodes
+_GRADIENT = 1e-9  # where it counts as zero
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,46 +90,14 @@ class QaoaMaxcut(Experiment):
         run.log(f"{len(problem.names)} nodes, {len(problem.weights)} edges; best cut {best:g}")
 
         def loss(angles):
-            return -expect(cut, circuit(angles))
-
-        optimiser, gradient = optax.lbfgs(), optax.value_and_grad_from_state(loss)
-
-        def step(s):
-            value, slope = gradient(s["angles"], state=s["memory"])
-            update, memory = optimiser.update(slope, s["memory"], s["angles"], value=value, grad=slope, value_fn=loss)
-            k = s["step"]
-            return {
-                "angles": s["angles"] + update,
-                "memory": memory,
-                "cut": s["cut"].at[k].set(jnp.negative(value)),
-                "gradient": jnp.linalg.norm(slope),
-                "step": k + 1,
-            }
-
-        @jax.jit
-        def advance(s: dict[str, Any], n: Array) -> dict[str, Any]:
-            stop = jnp.minimum(s["step"] + n, self.steps)
-            return jax.lax.while_loop(lambda s: (s["step"] < stop) & (s["gradient"] > 1e-9), step, s)
-
-        def done(s):
-            return int(s["step"]) >= self.steps or float(s["gradient"]) <= 1e-9
-
-        def report(s):
-            reached = float(s["cut"][max(int(s["step"]) - 1, 0)])
-            return {"cut": reached, "ratio": reached / best, "gradient": float(s["gradient"])}
+            value = expect(cut, circuit(angles))
+            return -value, {"cut": value, "ratio": value / best}
 
         ramp = (jnp.arange(self.layers) + 0.5) / self.layers
         scale = 0.7 / np.abs(problem.weights).mean()
         angles = jnp.stack([scale * ramp, 0.7 * (1 - ramp)], 1)
-        start = {
-            "angles": angles,
-            "memory": optimiser.init(angles),
-            "cut": jnp.full(self.steps, jnp.nan),
-            "gradient": jnp.array(jnp.inf),
-            "step": jnp.array(0),
-        }
-        final = run.loop("angles", start, advance, max_steps=self.steps, report=report, done=done)
-        chances = np.asarray(probabilities(jax.jit(lambda a: state(circuit(a)))(final["angles"])))
+        found = minimise(run, "angles", loss, angles, tol=-np.inf, gtol=_GRADIENT, max_steps=self.steps)
+        chances = np.asarray(probabilities(jax.jit(lambda a: state(circuit(a)))(found.x)))
         reached = float(chances @ cuts)
         likely = int(np.argmax(chances))
         summary = {
@@ -143,8 +110,8 @@ class QaoaMaxcut(Experiment):
         }
         side = np.array([likely >> q & 1 for q in range(len(problem.names))])
         arrays = {
-            "angles": np.asarray(final["angles"]),
-            "history": np.asarray(final["cut"])[: int(final["step"])],
+            "angles": np.asarray(found.x),
+            "history": -found.history,
             "side": side,
             "edges": problem.edges,
             "weights": problem.weights,

@@ -5,20 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 import scipy.sparse.linalg
-from jaxtyping import Array
 from matplotlib.figure import Figure
 
 from pullback.circuits import Circuit, PauliSum, expect, heisenberg, round_trip_error, variational_circuit
-from pullback.core import InputError
+from pullback.core import RESULTS, InputError
 from pullback.plots import curves, new_figure
-from pullback.runs import Experiment, Result, Run, option
+from pullback.runs import LBFGS, Adam, Experiment, GradientDescent, Result, Run, minimise, option
 
 _OPTIMISERS = {"gd": "gradient descent", "adam": "Adam", "lbfgs": "L-BFGS"}
 _LARGEST = 20  # qubits up to which the exact ground energy is computed
+_LARGEST_ERROR = 1e-6  # of the certificate
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +30,8 @@ class VQE(Experiment):
     and the circuit has 10 000 layers of rotations Rz Rx Rz on each qubit and a ring of CNOTs: 300 010 angles. Its
     gradient by all of them takes the memory of a few states, because the layers are undone in reverse. Gradient descent
     with the step 1e-3, Adam and L-BFGS start at the same random angles; the energies are compared with the exact one.
+    The largest curvature at the minimum is about 2100, slightly above 2 / 1e-3: gradient descent comes within 3e-3 of the
+    ground energy after 37 steps and then drifts away again; `--learning-rate 5e-4` is stable.
 
     The certificate of the gradients is how far the state that has run through the circuit and back is from |0…0⟩.
 
@@ -81,71 +81,33 @@ class VQE(Experiment):
     def run(self, problem: "tuple[Circuit, PauliSum]", run: Run) -> Result:
         """All optimisers, one after the other; resumable after each step."""
         circuit, hamiltonian = problem
-        run.log(f"{circuit!r}; {len(hamiltonian.strings)} Pauli strings")
         exact = _ground_energy(hamiltonian) if circuit.n <= _LARGEST else np.nan
-        summary: dict[str, Any] = {"exact_energy": exact}
-        arrays: dict[str, Any] = {}
-        for name in self.optimiser:
-            energies, norms, theta = self._descend(name, circuit, hamiltonian, exact, run)
-            arrays |= {f"energy_{name}": energies, f"gradient_{name}": norms, f"parameters_{name}": theta}
-            summary |= {f"energy_{name}": energies[-1], f"error_{name}": energies[-1] - exact}
-            summary[f"certificate_{name}"] = float(jax.jit(round_trip_error)(circuit.with_parameters(theta)))
-        worst = max(float(summary[f"certificate_{name}"]) for name in self.optimiser)
-        message = f"The round trip through the circuit misses its start by {worst:.1e}." if worst > 1e-6 else ""
-        return Result(arrays=arrays, summary=summary, converged=not message, message=message)
-
-    def _descend(self, name: str, circuit: Circuit, hamiltonian: PauliSum, exact: float, run: Run):
-        """Energies and gradient norms before each step, and the last energy; the last angles."""
+        run.log(f"{circuit!r}; {len(hamiltonian.strings)} Pauli strings; exact ground energy {exact:.10g}")
 
         def energy(theta):
             return expect(hamiltonian, circuit.with_parameters(theta))
 
-        optimiser: Any = {"gd": optax.sgd, "adam": optax.adam, "lbfgs": lambda _: optax.lbfgs()}[name](
-            self.learning_rate
-        )
-        gradient = optax.value_and_grad_from_state(energy) if name == "lbfgs" else None
-
-        def step(state):
-            theta, memory = state["theta"], state["memory"]
-            if gradient is not None:
-                value, slope = gradient(theta, state=memory)
-                update, memory = optimiser.update(slope, memory, theta, value=value, grad=slope, value_fn=energy)
-            else:
-                value, slope = jax.value_and_grad(energy)(theta)
-                update, memory = optimiser.update(slope, memory, theta)
-            k = state["step"]
-            return {
-                "theta": theta + update,
-                "memory": memory,
-                "energies": state["energies"].at[k].set(value),
-                "norms": state["norms"].at[k].set(jnp.linalg.norm(slope)),
-                "step": k + 1,
-            }
-
-        @jax.jit
-        def advance(state: dict[str, Any], n: Array) -> dict[str, Any]:
-            stop = jnp.minimum(state["step"] + n, self.steps)
-            return jax.lax.while_loop(lambda state: state["step"] < stop, step, state)
-
-        def report(state):
-            k = max(int(state["step"]) - 1, 0)
-            value = float(state["energies"][k])
-            return {"energy": value, "error": value - exact, "gradient": float(state["norms"][k])}
-
-        theta = circuit.parameters
-        empty = jnp.full(self.steps, jnp.nan)
-        start = {
-            "theta": theta,
-            "memory": optimiser.init(theta),
-            "energies": empty,
-            "norms": empty,
-            "step": jnp.array(0),
-        }
-        state = run.loop(
-            name, start, advance, max_steps=self.steps, report=report, done=lambda s: int(s["step"]) >= self.steps
-        )
-        last = float(jax.jit(energy)(state["theta"]))
-        return np.append(state["energies"], last), np.asarray(state["norms"]), np.asarray(state["theta"])
+        certificate = jax.jit(lambda theta: round_trip_error(circuit.with_parameters(theta)))
+        summary: dict[str, Any] = {"exact_energy": exact}
+        arrays: dict[str, Any] = {}
+        failures = []
+        for name in self.optimiser:
+            optimiser = {"gd": GradientDescent, "adam": Adam}[name](self.learning_rate) if name != "lbfgs" else LBFGS()
+            found = minimise(
+                run, name, energy, circuit.parameters, optimiser=optimiser, tol=-np.inf, max_steps=self.steps
+            )
+            missed = float(certificate(found.x))
+            arrays |= {f"energy_{name}": found.history, f"gradient_{name}": found.gradient_history}
+            arrays[f"parameters_{name}"] = np.asarray(found.x)
+            summary |= {f"energy_{name}": found.loss, f"error_{name}": found.loss - exact}
+            summary[f"certificate_{name}"] = missed
+            if found.result == RESULTS.nonfinite:
+                failures.append(f"{_OPTIMISERS[name]}: {found.message}")
+            if missed > _LARGEST_ERROR:
+                failures.append(
+                    f"{_OPTIMISERS[name]}: the round trip through the circuit misses its start by {missed:.1e}."
+                )
+        return Result(arrays=arrays, summary=summary, converged=not failures, message=" ".join(failures))
 
     def plot(self, result: Result) -> Figure:
         """Energies, their errors and the gradients of all optimisers."""
@@ -153,7 +115,9 @@ class VQE(Experiment):
         names = self.optimiser
         figure, (left, middle, right) = new_figure(1, 3, width=13.0, height=3.8)
         energies = {_OPTIMISERS[name]: arrays[f"energy_{name}"] for name in names}
-        steps = np.arange(len(arrays[f"energy_{names[0]}"]))
+        longest = max(map(len, energies.values()))
+        steps = np.arange(longest)
+        energies = {label: _padded(values, longest) for label, values in energies.items()}
         known = np.isfinite(exact)
         line = {"exact": np.full(len(steps), exact)} if known else {}
         curves(left, steps, energies | line, xlabel="step", ylabel="energy", title="energy", dashed=tuple(line))
@@ -163,9 +127,14 @@ class VQE(Experiment):
             curves(middle, steps, errors, xlabel="step", ylabel=r"$E - E_0$", title=title, yscale="log")
         else:
             middle.set_axis_off()
-        norms = {_OPTIMISERS[name]: arrays[f"gradient_{name}"] for name in names}
-        curves(right, steps[:-1], norms, xlabel="step", ylabel=r"$|\nabla E|$", title="gradient", yscale="log")
+        norms = {_OPTIMISERS[name]: _padded(arrays[f"gradient_{name}"], longest) for name in names}
+        curves(right, steps, norms, xlabel="step", ylabel=r"$|\nabla E|$", title="gradient", yscale="log")
         return figure
+
+
+def _padded(values: np.ndarray, length: int) -> np.ndarray:
+    """An optimiser that cannot go lower stops before the others."""
+    return np.append(values, np.full(length - len(values), np.nan))
 
 
 def _text(path: Path) -> str:

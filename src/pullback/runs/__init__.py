@@ -3,7 +3,7 @@
 from pullback.runs._execute import draw, execute, resume
 from pullback.runs._experiment import Experiment
 from pullback.runs._minimise import Minimum, minimise
-from pullback.runs._optimisers import LBFGS, Adam, Loss, Optimiser, Point
+from pullback.runs._optimisers import LBFGS, Adam, GradientDescent, Loss, Optimiser, Point
 from pullback.runs._option import option
 from pullback.runs._result import Result
 from pullback.runs._run import Run
@@ -20,6 +20,7 @@ __all__ = [
     "Minimum",
     "LBFGS",
     "Adam",
+    "GradientDescent",
     "Optimiser",
     "Point",
     "Loss",

@@ -35,6 +35,7 @@ class Minimum:
         steps: number of steps taken.
         result: why it stopped, a member of `pullback.core.RESULTS`.
         history: the loss at the start and after every step, shape (steps + 1,).
+        gradient_history: the norm of its gradient there.
     """
 
     x: Any
@@ -43,6 +44,7 @@ class Minimum:
     steps: int
     result: RESULTS
     history: Float[np.ndarray, " steps_and_one"]
+    gradient_history: Float[np.ndarray, " steps_and_one"]
 
     @property
     def converged(self) -> bool:
@@ -77,10 +79,10 @@ def minimise(
         name: of the loop.
         fun: `fun(x)` is the loss, a real scalar, or `(loss, aux)` with a dict of scalars to report.
         x0: pytree. Its floating-point arrays, real or complex, are the parameters; the rest is passed on.
-        optimiser: `LBFGS()` or `Adam()`.
+        optimiser: `LBFGS()`, `Adam()` or `GradientDescent()`.
         tol: the loss to reach.
         gtol: the gradient norm to reach; 0 asks for the loss alone.
-        max_steps: bound on the number of steps. The history of the loss takes 8 bytes for each.
+        max_steps: bound on the number of steps. The histories take 16 bytes for each.
 
     Returns:
         A `Minimum`.
@@ -106,7 +108,7 @@ def minimise(
             step=jnp.asarray(0),
             finished=finished,
             result=result,
-            history=jnp.full(max_steps + 1, jnp.nan, x.dtype).at[0].set(loss),
+            histories=jnp.full((max_steps + 1, 2), jnp.nan, x.dtype).at[0].set(_entry(loss, gradient)),
         )
 
     def step(state: _State) -> _State:
@@ -125,7 +127,7 @@ def minimise(
             step=state.step + 1,
             finished=finished | stalled,
             result=RESULTS.where(stalled, RESULTS.stalled, result),
-            history=state.history.at[state.step + 1].set(new.loss),
+            histories=state.histories.at[state.step + 1].set(_entry(new.loss, new.gradient)),
         )
 
     @jax.jit
@@ -149,13 +151,15 @@ def minimise(
         done=lambda state: bool(state.finished),
     )
     steps = int(state.step)
+    losses, norms = np.asarray(state.histories)[: steps + 1].T
     return Minimum(
         x=rebuild(state.point.x),
         loss=float(state.point.loss),
         gradient_norm=float(_norm(state.point.gradient)),
         steps=steps,
         result=state.result,
-        history=np.asarray(state.history)[: steps + 1],
+        history=losses,
+        gradient_history=norms,
     )
 
 
@@ -166,7 +170,7 @@ class _State(eqx.Module):
     step: Int[Array, ""]
     finished: Bool[Array, ""]
     result: RESULTS
-    history: Float[Array, " max_steps_and_one"]
+    histories: Float[Array, "max_steps_and_one 2"]  # losses and gradient norms
 
 
 def _judge(loss: Array, gradient: Array, tol: float, gtol: float) -> tuple[Array, RESULTS]:
@@ -179,6 +183,10 @@ def _judge(loss: Array, gradient: Array, tol: float, gtol: float) -> tuple[Array
 
 def _norm(gradient: Array) -> Array:
     return jnp.linalg.norm(gradient)
+
+
+def _entry(loss: Array, gradient: Array) -> Array:
+    return jnp.stack([loss, _norm(gradient)])
 
 
 def _split(

@@ -2,8 +2,9 @@
 
     L-BFGS:  x <- x - eta P g,   P the limited-memory inverse Hessian, eta from a zoom line search
     Adam:    x <- x - eta m / (sqrt(v) + eps),   m, v running means of g and g^2
+    descent: x <- x - eta g
 
-with g the gradient of the loss at the real vector x. Both are optax's.
+with g the gradient of the loss at the real vector x. All are optax's.
 
 References: Liu and Nocedal, Math. Program. 45, 503 (1989); Nocedal and Wright, Numerical Optimization (2006),
 algorithms 3.5, 3.6, 7.4; Kingma and Ba, arXiv:1412.6980.
@@ -113,8 +114,29 @@ class Adam:
         return optax.adam(self.learning_rate).init(x)
 
     def step(self, loss_of: Loss, point: Point) -> Point:
-        method: Any = optax.adam(self.learning_rate)
-        step, memory = method.update(point.gradient, point.memory, point.x)
-        x = point.x + step
-        loss, gradient = jax.value_and_grad(loss_of)(x)
-        return Point(x=x, loss=loss, gradient=gradient, memory=memory, stuck=point.stuck)
+        return _along(optax.adam(self.learning_rate), loss_of, point)
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientDescent:
+    """Steepest descent with steps of a fixed multiple of the gradient. The loss may rise from step to step.
+
+    Attributes:
+        learning_rate: that multiple, eta.
+    """
+
+    learning_rate: float = 1e-2
+
+    def init(self, x: Float[Array, " n"]) -> Any:
+        return optax.sgd(self.learning_rate).init(x)
+
+    def step(self, loss_of: Loss, point: Point) -> Point:
+        return _along(optax.sgd(self.learning_rate), loss_of, point)
+
+
+def _along(method: Any, loss_of: Loss, point: Point) -> Point:
+    """The point after the step of an optimiser that does not look at losses."""
+    step, memory = method.update(point.gradient, point.memory, point.x)
+    x = point.x + step
+    loss, gradient = jax.value_and_grad(loss_of)(x)
+    return Point(x=x, loss=loss, gradient=gradient, memory=memory, stuck=point.stuck)
