@@ -8,6 +8,7 @@ import scipy.linalg
 import scipy.stats
 
 from pullback import circuits as qc
+from pullback.circuits import _native as native
 from pullback.circuits._schedule import schedule
 from pullback.core import Checkpoint, Direct, InputError, TwoLevel, Uncompute
 from pullback.trust import check_derivatives
@@ -194,6 +195,21 @@ def test_headline_layout():
     assert first == [("Rx", (0,)), ("Rz", (0,)), ("Rx", (1,)), ("Rz", (1,))]
 
 
+def test_interrupted_repetitions(monkeypatch):
+    """Of many repetitions the longest are compiled by themselves, and the state is right."""
+    monkeypatch.setattr("pullback.circuits._schedule._MOST", 2)
+    rng, blocks, psi = np.random.default_rng(0), [], np.eye(8)[0]
+    for _ in range(10):
+        where, angle, count = rng.permutation(3)[:2].tolist(), rng.normal(), int(rng.integers(5, 9))
+        blocks += [qc.put(where, qc.Rxx(angle)), qc.put(where[0], qc.Ry(0.1))] * count
+        both = dense.embed(dense.exp_pauli(dense.Y, 0.1), where[:1], 3)
+        both = both @ dense.embed(dense.exp_pauli(dense.pauli("XX"), angle), where, 3)
+        psi = np.linalg.matrix_power(both, count) @ psi
+    circuit = qc.Circuit(3, blocks)
+    assert sum(segment.count > 1 and not segment.fixed for segment in schedule(circuit.program)[0]) == 2
+    np.testing.assert_allclose(qc.state(circuit), psi, atol=1e-12)
+
+
 def test_programs_do_not_grow():
     """A loop of appended gates is found to repeat; a qubit that is left alone collects all its gates in one."""
 
@@ -254,6 +270,54 @@ def test_not_unitary():
     check_derivatives(energy, circuit.parameters, modes=("vjp",), samples=1, throw=True)
     with pytest.raises(InputError, match="not unitary"):
         energy(circuit.parameters, adjoint=Uncompute())
+
+
+@pytest.mark.parametrize(
+    ("k", "accelerated"),
+    [(1, False), *(pytest.param(k, a, marks=pytest.mark.slow) for k, a in ((1, True), (2, False)))],
+)
+def test_matrices_that_leave_the_unitary_ones(k, accelerated, monkeypatch):
+    """Second and third derivatives along U + x D: ⟨H⟩ is then a polynomial in x, fitted to dense matrices."""
+    if not accelerated:
+        monkeypatch.setattr(native, "is_available", lambda: False)
+    rng = np.random.default_rng(k)
+    d = 1 << k
+    U, _ = np.linalg.qr(rng.normal(size=(d, d)) + 1j * rng.normal(size=(d, d)))
+    D = (rng.normal(size=(d, d)) + 1j * rng.normal(size=(d, d))) / 4
+    h = qc.PauliSum(3, {"Z0": 0.7, "X0 Y1": 0.3, "Z1": -0.2, "Y2": 0.4})
+
+    def energy(x):
+        gate = qc.put(range(k), qc.matrix_gate(U + x * jnp.asarray(D)))
+        turn = qc.put(1, qc.Rx(0.7))
+        layer = qc.chain(qc.put(2, qc.Ry(0.4)), qc.put((0, 2), qc.CNOT), gate, turn, qc.daggered(qc.control(2, gate)))
+        return qc.expect(h, qc.Circuit(3, qc.repeat(2, layer)))
+
+    def exact(x):
+        gate = U + x * D
+        steps = [
+            dense.embed(dense.exp_pauli(dense.Y, 0.4), (2,), 3),
+            dense.embed(dense.X, (2,), 3, (0,), (1,)),
+            dense.embed(gate, range(k), 3),
+            dense.embed(dense.exp_pauli(dense.X, 0.7), (1,), 3),
+            dense.embed(gate.conj().T, range(k), 3, (2,), (1,)),
+        ]
+        psi = np.eye(8)[0]
+        for u in steps * 2:
+            psi = u @ psi
+        return (psi.conj() @ np.asarray(h.matrix()) @ psi).real
+
+    f = jax.jit(energy)
+    fit = np.polynomial.Chebyshev.interpolate(np.vectorize(exact), 8, [-1, 1]).convert(kind=np.polynomial.Polynomial)
+
+    def along(g):
+        return lambda x: jax.jvp(g, (x,), (1.0,))[1]
+
+    np.testing.assert_allclose(jax.jit(along(jax.grad(f)))(0.0), 2 * fit.coef[2], atol=1e-11)
+    if k == 1 and not accelerated:
+        return
+    for second in (jax.grad(along(f)), jax.grad(jax.grad(f)), along(along(f))):
+        np.testing.assert_allclose(second(0.0), 2 * fit.coef[2], atol=1e-11)
+    np.testing.assert_allclose(along(jax.grad(jax.grad(f)))(0.0), 6 * fit.coef[3], atol=1e-11)
 
 
 def test_batches_and_precision():

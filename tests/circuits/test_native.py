@@ -94,3 +94,28 @@ def test_batches():
     gradient = jax.grad(lambda t: qc.expect(h, circuit.with_parameters(t)))
     theta = circuit.parameters + jnp.arange(3.0)[:, None]
     np.testing.assert_allclose(jax.jit(jax.vmap(gradient))(theta)[2], jax.jit(gradient)(theta[2]), atol=1e-13)
+
+
+def test_matrices_too_large():
+    """Matrices on seven qubits, in what does not repeat and in what does, are left to JAX."""
+    rng = np.random.default_rng(0)
+    q, _ = np.linalg.qr(rng.normal(size=(128, 128)) + 1j * rng.normal(size=(128, 128)))
+    blocks = []
+    for _ in range(9):
+        blocks += [qc.put(rng.permutation(7).tolist(), qc.matrix_gate(q)), qc.put(rng.permutation(7)[:2], qc.Rxx(0.1))]
+    for circuit in (qc.Circuit(7, blocks), qc.Circuit(7, blocks[:2])):
+        np.testing.assert_allclose(qc.round_trip_error(circuit), 0, atol=1e-12)
+        np.testing.assert_allclose(jnp.linalg.norm(qc.state(circuit)), 1, rtol=1e-12)
+
+
+def test_loops_around_circuits():
+    """Hessian-vector products through `lax.map`; the sum over a is cos(a t)."""
+    circuit, h = qc.Circuit(1, [qc.put(0, qc.Rx(0.3))]), qc.PauliSum(1, {"Z0": 1.0})
+
+    def total(t):
+        return jnp.sum(jax.lax.map(lambda a: qc.expect(h, circuit.with_parameters(a * t)), jnp.arange(3.0)))
+
+    exact = -(np.cos(0.3) + 4 * np.cos(0.6))
+    t, one = circuit.parameters, jnp.ones(1)
+    np.testing.assert_allclose(jax.jvp(jax.grad(total), (t,), (one,))[1], [exact], rtol=1e-12)
+    np.testing.assert_allclose(jax.grad(lambda t: jax.jvp(total, (t,), (one,))[1])(t), [exact], rtol=1e-12)

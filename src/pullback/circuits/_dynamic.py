@@ -7,7 +7,7 @@ that contains matrices on k qubits carries them, padded, beside the 2x2 matrices
 import jax
 import jax.numpy as jnp
 
-from pullback.circuits._kernels import Generated, Tables, apply_pair, dagger, pair_pull
+from pullback.circuits._kernels import Generated, Tables, apply_pair, dagger, pair_transitions
 
 
 def matrix_key(k: int) -> str:
@@ -34,23 +34,20 @@ class Dynamic(Generated):
     def generate(self, V, K):
         return self._times(V, K, 0.0)
 
-    def pull(self, V, W, u):
+    def transitions(self, V, W, u):
         zeros = {key: jnp.zeros_like(u[key]) for key in self._keys(u)}
 
         def pair(V, W, u):
-            V, W, K = pair_pull(V, W, u["pair"], self._tables(u))
-            return V, W, {**zeros, "pair": K}
+            return {**zeros, "pair": pair_transitions(V, W, self._tables(u))}
 
         def dense(k):
-            def pull(V, W, u):
-                X = self._dense(jnp.concatenate([V, W], 1), dagger(u[matrix_key(k)]), u, k, 1.0)
-                V, W = jnp.split(X, 2, 1)
+            def of_size(V, W, u):
                 row, partners, active = self._places(u, k)
                 rows = ((jnp.arange(1 << k)[:, None] == row) & active).astype(V.dtype)
                 Q = jnp.einsum("an,csn,dsnb->cdab", rows, W, V[..., partners])
-                return V, W, {**zeros, matrix_key(k): jnp.stack([Q[0, 0] + Q[1, 1], Q[1, 0] - Q[0, 1]])}
+                return {**zeros, matrix_key(k): jnp.stack([Q[0, 0] + Q[1, 1], Q[1, 0] - Q[0, 1]])}
 
-            return pull
+            return of_size
 
         return self._switch(u, pair, dense, V, W, u)
 

@@ -34,6 +34,9 @@ class Evolution:
         _, pull = jax.vjp(self.apply, V, u)
         return V, *pull(W)
 
+    def transitions(self, V, W, u):
+        raise NotImplementedError("times and coefficients cannot leave the unitary matrices")
+
     def _evolve(self, V, u):
         H, t = PauliSum.of(self.n, self.strings, u[0, 1:]), -1j * u[0, 0]
         if self.conjugate:

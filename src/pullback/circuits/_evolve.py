@@ -9,6 +9,9 @@ the other as its transpose: every mode and order of derivative runs in the memor
 is U_l times that of K_l; products for all l are taken outside the scans. Where a state and its tangent, or a gradient
 and its tangent, are wanted together, one program makes both (`core.fused`).
 
+Matrices that are given entry by entry can be varied to where they are not unitary. What undoes the state is then u⁻¹
+and not u†: the same numbers, but another derivative, which second derivatives see. `_inverse_adjoint(u)` has it.
+
 Source: X.-Z. Luo, J.-G. Liu, P. Zhang, L. Wang, Quantum 4, 341 (2020), arXiv:1912.10877.
 """
 
@@ -84,10 +87,10 @@ def through(segment: Segment, V, data, adjoint):
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _evolve(segment, V, data, fixed):
-    def pure(states, data, tangents, fixed):
+    def pure(states, data, _, fixed):
         return _scan(lambda V, x: (_do(segment, V, *x), None), states[0], (data, fixed))[0]
 
-    return native.run(native.FORWARD, segment, pure, (V,), data, {}, fixed)
+    return _run(native.FORWARD, segment, pure, (V,), data, {}, fixed)
 
 
 @_evolve.defjvp
@@ -108,7 +111,7 @@ def _tangent(segment, residuals, tangents):
 
 def _with_tangent(segment, V, data, dV, ddata, fixed):
     def pure(states, data, ddata, fixed):
-        K = {key: _generator(key, data[key], ddata[key]) for key in data}
+        K = {key: _generator(segment, key, data[key], ddata[key]) for key in data}
 
         def step(state, x, _):
             return _do_tangent(segment, state, *x), None
@@ -131,7 +134,7 @@ def _adjoint_of(segment, states, data, fixed):
     def pure(states, data, _, fixed):
         return _pure_adjoint(segment, states, data, fixed)
 
-    return native.run(native.ADJOINT, segment, pure, states, data, {}, fixed)
+    return _run(native.ADJOINT, segment, pure, states, data, {}, fixed)
 
 
 @_adjoint_of.defjvp
@@ -171,7 +174,7 @@ def _adjoint_with_tangent(segment, states, data, dstates, ddata, fixed):
 
 
 def _run(mode, segment, pure, *operands):
-    """A program with tangents, whose own derivatives are those of the program in JAX."""
+    """A program; its derivatives, where no rule is left as in transposed bodies of loops, are those of `pure`."""
     return fused(partial(native.run, mode, segment, pure), pure, *operands)
 
 
@@ -180,21 +183,37 @@ def _pure_adjoint(segment, states, data, fixed):
         return _pull(segment, state, *x)
 
     def inverse(state, x, _):
-        X = _do(segment, jnp.concatenate(state, 1), *x)
-        return tuple(jnp.split(X, 2, 1))
+        return _unpull(segment, state, *x)
 
     flipped = jax.tree.map(lambda a: a[::-1], (data, fixed))
     (_, W), K = _reversible(step, inverse, states, flipped)
-    return W, {key: _cogenerator(key, data[key], K[key][::-1]) for key in data}
+    return W, {key: _cogenerator(segment, key, data[key], K[key][::-1]) for key in data}
 
 
-def _generator(key, u, du):
-    """K = u† du; times and couplings stand for themselves."""
-    return du if key.startswith("evolution") else multiply(dagger(u), du)
+def _generator(segment, key, u, du):
+    """K = u⁻¹ du; times and couplings stand for themselves."""
+    return du if key.startswith("evolution") else multiply(dagger(_undoing(segment, {key: u})[key]), du)
 
 
-def _cogenerator(key, u, K):
-    return K if key.startswith("evolution") else multiply(u, K)
+def _cogenerator(segment, key, u, K):
+    return K if key.startswith("evolution") else multiply(_undoing(segment, {key: u})[key], K)
+
+
+def _undoing(segment, u):
+    """The matrices whose adjoints undo the state: themselves, but for derivatives of those that are free."""
+    return {key: _inverse_adjoint(a) if key in segment.free else a for key, a in u.items()}
+
+
+@jax.custom_jvp
+def _inverse_adjoint(u):
+    """(u⁻¹)† of unitary matrices."""
+    return u
+
+
+@_inverse_adjoint.defjvp
+def _inverse_adjoint_jvp(primals, tangents):
+    u = _inverse_adjoint(*primals)
+    return u, -multiply(u, multiply(dagger(tangents[0]), u))
 
 
 # One repetition of a segment. They are traced once each, though the programs of all derivatives are built from them.
@@ -225,6 +244,7 @@ def _do_tangent(segment, state, u, K, fixed):
 
 @_once
 def _undo_tangent(segment, state, u, K, fixed):
+    u = _undoing(segment, u)
     for kernel, source in reversed([*zip(segment.kernels, segment.sources)]):
         state = kernel.untangent(*state, source.of({**u, **fixed}), source.of({**K, **fixed}))
     return state
@@ -235,12 +255,25 @@ def _pull(segment, state, u, fixed):
     found: dict[str, list] = {key: [] for key in u}
     V, W = state
     for kernel, source in reversed([*zip(segment.kernels, segment.sources)]):
-        V, W, K = kernel.pull(V, W, source.of({**u, **fixed}))
+        own = source.of({**u, **fixed})
+        if own is not None and segment.free and (source.key is None or source.key in segment.free):
+            V = kernel.inverse(V, source.of({**_undoing(segment, u), **fixed}))
+            W = kernel.inverse(W, own)
+            K = kernel.transitions(V, W, own)
+        else:
+            V, W, K = kernel.pull(V, W, own)
         if source.key is None:
             return (V, W), {key: K[key] for key in u}
         if source.stop > source.start:
             found[source.key].insert(0, K)
     return (V, W), {key: jnp.concatenate(parts) for key, parts in found.items()}
+
+
+def _unpull(segment, state, u, fixed):
+    """The states after the repetition from those before it."""
+    if segment.free:
+        return _do(segment, state[0], u, fixed), _do(segment, state[1], _undoing(segment, u), fixed)
+    return tuple(jnp.split(_do(segment, jnp.concatenate(state, 1), u, fixed), 2, 1))
 
 
 def _scan(step, state, xs):

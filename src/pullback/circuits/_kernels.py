@@ -9,7 +9,9 @@ With K = u† du for the matrix u of an operation, an anti-Hermitian matrix on t
     dV' = U (dV + K V),         cotangent of K_ab = Σ W_a V_b* over the pairs (a, b), *before* the operation,
 
 so that a kernel needs no derivative of its own: `tangent` and `pull` are written with the same few products, and as
-they are plain array programs JAX differentiates them again.
+they are plain array programs JAX differentiates them again. `pull` takes both V and W back by u†, also for derivatives.
+Where u may leave the unitary matrices, V goes back by u⁻¹ and only W by u†; then the caller takes each of them back by
+itself, and asks for the `transitions`.
 
 A *layout* says which amplitude lies where: position p of the array holds amplitude layout[p]. Permutations of
 amplitudes (CNOT, SWAP, X) only change the layout. Single-qubit gates need their qubit at a position with a long
@@ -45,6 +47,8 @@ class Kernel(Protocol):
     def untangent(self, V, dV, u, K) -> Any: ...  # the inverse of `tangent`
 
     def pull(self, V, W, u) -> Any: ...  # from after the step to before it, and the cotangents of K
+
+    def transitions(self, V, W, u) -> Any: ...  # these cotangents, from states before the step
 
 
 class Tables(NamedTuple):
@@ -103,7 +107,7 @@ def move(old: Layout, new: Layout) -> np.ndarray | None:
 
 
 class Generated(ABC):
-    """The two tangent programs of kernels that have `generate(V, K)`, the product K V."""
+    """Tangent programs of kernels that have `generate(V, K)`, the product K V; `pull` by their `transitions`."""
 
     @abstractmethod
     def apply(self, V, u) -> Any: ...
@@ -114,6 +118,9 @@ class Generated(ABC):
     @abstractmethod
     def generate(self, V, K) -> Any: ...
 
+    @abstractmethod
+    def transitions(self, V, W, u) -> Any: ...
+
     def tangent(self, V, dV, u, K):
         X = jnp.concatenate([V, dV + self.generate(V, K)], 1)
         return tuple(jnp.split(self.apply(X, u), 2, 1))
@@ -121,6 +128,10 @@ class Generated(ABC):
     def untangent(self, V, dV, u, K):
         V, dV = jnp.split(self.inverse(jnp.concatenate([V, dV], 1), u), 2, 1)
         return V, dV - self.generate(V, K)
+
+    def pull(self, V, W, u):
+        V, W = jnp.split(self.inverse(jnp.concatenate([V, W], 1), u), 2, 1)
+        return V, W, self.transitions(V, W, u)
 
 
 class Locals:
@@ -179,6 +190,15 @@ class Locals:
             X = permute(X, back)
         V, W = jnp.split(X, 2, 1)
         return V, W, jnp.stack(found)
+
+    def transitions(self, V, W, u):
+        found: list[Any] = [None] * self.members
+        X = jnp.concatenate([V, W], 1)
+        for there, _, gates in self.phases:
+            X = permute(X, there)
+            for k, K in _transitions(X, gates).items():
+                found[k] = K
+        return jnp.stack(found)
 
 
 def _held(u):
@@ -282,9 +302,8 @@ class Pair(Generated):
     def generate(self, V, K):
         return apply_pair(V, K[0], self.tables, elsewhere=0.0)
 
-    def pull(self, V, W, u):
-        V, W, K = pair_pull(V, W, u[0], self.tables)
-        return V, W, K[None]
+    def transitions(self, V, W, u):
+        return pair_transitions(V, W, self.tables)[None]
 
 
 def parity(i):
@@ -316,16 +335,14 @@ def times(z, V):
     return z[0] * V + z[1] * signs * V[::-1]
 
 
-def pair_pull(V, W, u, tables):
-    X = apply_pair(jnp.concatenate([V, W], 1), dagger(u), tables)
-    V, W = jnp.split(X, 2, 1)
+def pair_transitions(V, W, tables):
     b, active, sign, partner = tables
     classes = jnp.stack([active & ~b, active & b]).astype(V.dtype)
     parts = (W[:, None] * classes[:, None]).reshape(4, -1)  # (re and im) x b
     Y = partners(V, partner) * jnp.asarray(sign, V.dtype)
     same, other = (_conjugated(parts @ Z.reshape(2, -1).T) for Z in (V, Y))
     rows = [jnp.stack([same[:, 0], other[:, 0]], -1), jnp.stack([other[:, 1], same[:, 1]], -1)]
-    return V, W, jnp.stack(rows, 1)
+    return jnp.stack(rows, 1)
 
 
 def _conjugated(products):
@@ -360,12 +377,11 @@ class Diagonal(Generated):
         entries = [self._entries(K, k, 0.0) for k in range(self.members)]
         return times([sum(e[c] for e in entries) for c in (0, 1)], V).astype(V.dtype)
 
-    def pull(self, V, W, u):
-        V, W = jnp.split(self.inverse(jnp.concatenate([V, W], 1), u), 2, 1)
+    def transitions(self, V, W, u):
         products = jnp.stack([W[0] * V[0] + W[1] * V[1], W[1] * V[0] - W[0] * V[1]]).sum(1)
         classes = np.stack([a & (b == value) for b, a in zip(self.b, self.active) for value in (False, True)])
         T = (products @ jnp.asarray(classes.T, V.dtype)).reshape(2, self.members, 2)
-        return V, W, jnp.moveaxis(T[..., None] * jnp.eye(2, dtype=V.dtype), 0, 1)
+        return jnp.moveaxis(T[..., None] * jnp.eye(2, dtype=V.dtype), 0, 1)
 
 
 class Dense(Generated):
@@ -403,10 +419,9 @@ class Dense(Generated):
     def generate(self, V, K):
         return self._put(jnp.zeros_like(V), self._times(K[0], self._taken(V)))
 
-    def pull(self, V, W, u):
-        V, W = jnp.split(self.inverse(jnp.concatenate([V, W], 1), u), 2, 1)
+    def transitions(self, V, W, u):
         Q = jnp.einsum("csag,dsbg->cdab", self._taken(W), self._taken(V))
-        return V, W, jnp.stack([Q[0, 0] + Q[1, 1], Q[1, 0] - Q[0, 1]])[None]
+        return jnp.stack([Q[0, 0] + Q[1, 1], Q[1, 0] - Q[0, 1]])[None]
 
 
 class Move:
@@ -429,3 +444,6 @@ class Move:
 
     def pull(self, V, W, u):
         return permute(V, self.back), permute(W, self.back), u
+
+    def transitions(self, V, W, u):
+        return u

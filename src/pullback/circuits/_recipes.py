@@ -96,6 +96,10 @@ class PairRecipe:
             table = np.where(j < lengths[chosen, None], firsts[chosen, None] + j, len(entries))
             self.products.append((chosen, table))
 
+    @property
+    def is_free(self) -> bool:
+        return any(e.name.startswith("given") for group in self.groups for e in group.elements)
+
     def evaluate(self, leaves: Leaves) -> Float[Array, "members 2 2 2"]:
         arrays = [_chain(group, leaves) for group in self.groups]
         order = np.concatenate([group.places for group in self.groups])
@@ -185,6 +189,10 @@ class MatrixRecipe:
             slots = program.matrices[given] if step.matrix.startswith("given") else given
             self.parts.append((places, step, _angles(program, steps, numbers, starts), slots))
 
+    @property
+    def is_free(self) -> bool:
+        return any(step.matrix.startswith("given") for _, step, _, _ in self.parts)
+
     def evaluate(self, leaves: Leaves) -> Float[Array, "members 2 d d"]:
         arrays = [_matrices(step, angles, given, leaves) for _, step, angles, given in self.parts]
         u = jnp.concatenate(arrays)[np.argsort(np.concatenate([part[0] for part in self.parts]))]
@@ -208,6 +216,8 @@ def _matrices(step, angles, given, leaves):
 class ChannelRecipe:
     """What the channels of one size need, (members, branches (1 + 2 d²) + states): see `Jump`."""
 
+    is_free = False
+
     def __init__(self, program: Program, steps: list[Step], members: Sequence[Member]):
         numbers, _, self.places = np.array([m.chain[0] for m in members]).T
         self.slots = program.matrices[self.places]
@@ -223,6 +233,8 @@ class ChannelRecipe:
 
 class EvolutionRecipe:
     """Times and coefficients of evolutions without a matrix, (members, 1 + terms)."""
+
+    is_free = False
 
     def __init__(self, program: Program, steps: list[Step], members: Sequence[Member]):
         numbers, starts, _ = np.array([m.chain[0] for m in members]).T

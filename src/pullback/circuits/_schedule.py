@@ -1,8 +1,8 @@
 """From items to segments: repeated stretches become one body and a count, the rest a body of its own or data.
 
-A stretch that repeats with some period becomes a `Segment` whose kernels are those of one period. What is left is done
-kernel by kernel if it is short, or else by a `Dynamic` kernel, one step after the other: time to compile does not
-grow with the number of gates in either case.
+A stretch that repeats with some period becomes a `Segment` whose kernels are those of one period; of many such
+stretches, the longest. What is left is done kernel by kernel if it is short, or else by a `Dynamic` kernel, one step
+after the other: time to compile does not grow with the number of gates in either case.
 """
 
 import gc
@@ -24,6 +24,7 @@ from pullback.circuits._recipes import ChannelRecipe, EvolutionRecipe, Leaves, M
 
 _SHORT = 16  # items that are compiled one by one
 _LONGEST_PERIOD = 256
+_MOST = 12  # stretches that are compiled by themselves
 
 
 class Source(NamedTuple):
@@ -44,7 +45,8 @@ class Source(NamedTuple):
 class Segment:
     """A body of kernels, done `count` times with the data that the recipes make.
 
-    `data(leaves)` are arrays with a leading axis of `count`; `fixed` are integers with the same axis.
+    `data(leaves)` are arrays with a leading axis of `count`; `fixed` are integers with the same axis. `free` are the
+    keys of data whose tangents may lead away from the unitary matrices, because their entries are given one by one.
     """
 
     def __init__(self, kernels, sources, count, recipes, fixed):
@@ -53,6 +55,7 @@ class Segment:
         self.count: int = count
         self.recipes: dict[str, Any] = recipes
         self.fixed: dict[str, np.ndarray] = fixed
+        self.free = frozenset(key for key, recipe in recipes.items() if recipe.is_free)
 
     def data(self, leaves: Leaves) -> dict[str, Array]:
         out = {}
@@ -70,6 +73,10 @@ class Placed(NamedTuple):
 
     recipe: Any
     places: np.ndarray | None
+
+    @property
+    def is_free(self) -> bool:
+        return self.recipe.is_free
 
     def evaluate(self, leaves):
         return self.recipe.evaluate(leaves)
@@ -100,7 +107,7 @@ def _schedule(program):
     layout = np.arange(1 << n)
     segments: list[Segment] = []
     at = 0
-    for start, period, count in stretches(word):
+    for start, period, count in longest(stretches(word)):
         period -= max(at - start, 0) if count == 1 else 0
         start = max(start, at)
         part = items[start : start + period * count]
@@ -149,6 +156,21 @@ def stretches(word: np.ndarray) -> list[tuple[int, int, int]]:
             out.append((start, int(period[start]), int(best[start] // period[start])))
             start += int(best[start])
         at = start
+    return out
+
+
+def longest(found: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """The stretches with only the longest repetitions, up to `_MOST`; what lies between them does not repeat."""
+    lengths = sorted((period * count for _, period, count in found if count > 1), reverse=True)
+    least = lengths[_MOST] + 1 if len(lengths) > _MOST else 0
+    out: list[tuple[int, int, int]] = []
+    for start, period, count in found:
+        if count > 1 and period * count >= least:
+            out.append((start, period, count))
+        elif out and out[-1][2] == 1:
+            out[-1] = (out[-1][0], out[-1][1] + period * count, 1)
+        else:
+            out.append((start, period * count, 1))
     return out
 
 

@@ -154,6 +154,9 @@ class Flip:
     def pull(self, V, W, u):
         return self.apply(V, u), self.apply(W, u), u
 
+    def transitions(self, V, W, u):
+        return u
+
 
 class ShardedDense(Generated):
     """A matrix on k local positions, with controls on any."""
@@ -185,14 +188,13 @@ class ShardedDense(Generated):
     def generate(self, V, K):
         return self._times(K[0], V, 0.0)
 
-    def pull(self, V, W, u):
-        V, W = jnp.split(self.inverse(jnp.concatenate([V, W], 1), u), 2, 1)
+    def transitions(self, V, W, u):
         a, b = (
             _moved(self.moves, 0, Z).reshape(*V.shape[:2], 1 << self.k, -1)
             for Z in (jnp.where(self._active(), W, 0.0), V)
         )
         Q = jnp.einsum("csag,dsbg->cdab", a, b)
-        return V, W, jnp.stack([Q[0, 0] + Q[1, 1], Q[1, 0] - Q[0, 1]])[None]
+        return jnp.stack([Q[0, 0] + Q[1, 1], Q[1, 0] - Q[0, 1]])[None]
 
 
 def indices(local: int):

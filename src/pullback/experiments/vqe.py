@@ -30,8 +30,8 @@ class VQE(Experiment):
     and the circuit has 10 000 layers of rotations Rz Rx Rz on each qubit and a ring of CNOTs: 300 010 angles. Its
     gradient by all of them takes the memory of a few states, because the layers are undone in reverse. Gradient descent
     with the step 1e-3, Adam and L-BFGS start at the same random angles; the energies are compared with the exact one.
-    The largest curvature at the minimum is about 2100, slightly above 2 / 1e-3: gradient descent comes within 3e-3 of the
-    ground energy after 37 steps and then drifts away again; `--learning-rate 5e-4` is stable.
+    The largest curvature at the minimum is about 2100, slightly above 2 / 1e-3: gradient descent comes within 3e-3 of
+    the ground energy after 37 steps and then drifts away again; `--learning-rate 5e-4` is stable.
 
     The certificate of the gradients is how far the state that has run through the circuit and back is from |0…0⟩.
 

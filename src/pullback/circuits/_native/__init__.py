@@ -20,6 +20,7 @@ from pullback.circuits._native._build import library
 FORWARD, TANGENT, ADJOINT, ADJOINT_TANGENT = range(4)  # of kernels.cpp
 _PERMUTATION, _GATES, _PAIR, _DIAGONAL, _DENSE, _DYNAMIC = range(6)
 _KERNELS = (Locals, Pair, Diagonal, Dense, Move, Dynamic)  # themselves: what is derived from them does other things
+_LARGEST = 6  # qubits of a dense matrix, as in kernels.cpp
 _TARGET = "pullback_circuit"
 
 
@@ -72,6 +73,13 @@ def run(mode: int, segment, pure, states: tuple, data: dict, tangents: dict, fix
     return jax.lax.platform_dependent(*operands, cpu=native, default=pure)
 
 
+def _sizes(kernel) -> tuple[int, ...]:
+    """Of its matrices, in qubits."""
+    if isinstance(kernel, Dense):
+        return (len(kernel.table).bit_length() - 1,)
+    return kernel.sizes if isinstance(kernel, Dynamic) else ()
+
+
 def _order(key):
     return 0 if key == "pair" else int(key.split()[1])
 
@@ -80,7 +88,7 @@ def _order(key):
 def _encoded(segment) -> tuple[np.ndarray, np.ndarray]:
     """The operations of a segment and their tables; empty if one of them is not among those of the library."""
     none = np.zeros(0, np.int64), np.zeros(0, np.int32)
-    if not all(type(kernel) in _KERNELS for kernel in segment.kernels):
+    if not all(type(kernel) in _KERNELS and max(_sizes(kernel), default=0) <= _LARGEST for kernel in segment.kernels):
         return none
     keys = sorted(segment.recipes, key=_order)
     ops: list[list[int]] = []
