@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, ArrayLike, Inexact
+from jaxtyping import Array, ArrayLike, Num
 
 from pullback.circuits._gates import KINDS
+from pullback.circuits._input import integers, is_numeric
 from pullback.circuits._pauli import PauliString, PauliSum
 from pullback.core import InputError
 
@@ -35,9 +36,7 @@ class Block:
             return [getattr(block, name) for name in leaves], tuple(getattr(block, name) for name in fixed)
 
         def unflatten(values, children):
-            block = object.__new__(cls)
-            block._set(**dict(zip(leaves, children)), **dict(zip(fixed, values)))
-            return block
+            return _restored(cls, dict(zip(leaves, children)) | dict(zip(fixed, values)))
 
         jax.tree_util.register_pytree_node(cls, flatten, unflatten)
 
@@ -47,6 +46,11 @@ class Block:
 
     def __setattr__(self, name, value):
         raise AttributeError(f"{type(self).__name__} is immutable.")
+
+    def __reduce__(self):
+        # pickle and copy would set the slots one by one
+        fields = {name: getattr(self, name) for name in (*self._fixed, *self._leaves)}
+        return _restored, (type(self), fields)
 
     def __repr__(self) -> str:
         fields = (f"{name}={getattr(self, name)!r}" for name in (*self._fixed, *self._leaves))
@@ -69,6 +73,9 @@ class Shared:
         return Shared(self.name, self.value, self.factor * float(factor))
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float | int) -> "Shared":
+        return Shared(self.name, self.value, self.factor / float(divisor))
 
     def __neg__(self) -> "Shared":
         return self * -1.0
@@ -241,13 +248,17 @@ class Daggered(Block):
         return self.block.n
 
 
-def put(qubits: SupportsIndex | Iterable[SupportsIndex], block: Block) -> Block:
+def put(qubits: SupportsIndex | Iterable[SupportsIndex], block: Block | Iterable[Block]) -> Block:
     """The block with its qubit i on qubits[i]: `put(3, X)`, `put((0, 4), SWAP)`.
 
+    Here and in `control`, `repeat`, `layers` and `daggered`, an iterable of blocks stands for their `chain`.
+
     Raises:
-        InputError: as many qubits as the block has are needed, all different.
+        InputError: as many qubits as the block has are needed, all different; what is put is not a block.
     """
-    where = _integers("put", qubits)
+    if not isinstance(block, Block):
+        block = _one_block("put", block)
+    where = integers("put", qubits)
     if len(where) != block.n or len(set(where)) != len(where) or min(where) < 0:
         raise InputError(
             f"put({qubits}, …): the block acts on {block.n} qubits; give as many different, non-negative ones."
@@ -257,17 +268,19 @@ def put(qubits: SupportsIndex | Iterable[SupportsIndex], block: Block) -> Block:
 
 def control(
     controls: SupportsIndex | Iterable[SupportsIndex],
-    block: Block,
+    block: Block | Iterable[Block],
     *,
     values: SupportsIndex | Iterable[SupportsIndex] | None = None,
 ) -> Block:
     """The block where the control qubits are 1, or have the given values: `control((0, 1), put(2, X))`.
 
     Raises:
-        InputError: a control is among the qubits of the block or occurs twice; values are not 0 or 1.
+        InputError: a control is among the qubits of the block or occurs twice; values are not 0 or 1; what is
+            controlled is not a block.
     """
-    where = _integers("control", controls)
-    bits = (1,) * len(where) if values is None else _integers("control", values)
+    block = _one_block("control", block)
+    where = integers("control", controls)
+    bits = (1,) * len(where) if values is None else integers("control", values)
     if not where or len(bits) != len(where) or not set(bits) <= {0, 1}:
         raise InputError(f"control({controls}, …, values={values}): needs one value, 0 or 1, for each control.")
     if len(set(where)) != len(where) or min(where) < 0 or set(where) & qubits_of(block):
@@ -295,31 +308,43 @@ def kron(*blocks: Block) -> Block:
     return Chain(tuple(placed))
 
 
-def repeat(count: int, block: Block) -> Block:
-    """The block `count` times, each time with the same parameters."""
-    return Layers(block, _count("repeat", count), None)
+def repeat(count: int, block: Block | Iterable[Block]) -> Block:
+    """The block `count` times, each time with the same parameters.
+
+    Raises:
+        InputError: the count is not an integer, or negative; what is repeated is not a block.
+    """
+    return Layers(_one_block("repeat", block), _count("repeat", count), None)
 
 
-def layers(block: Block, parameters: ArrayLike) -> Block:
+def layers(block: Block | Iterable[Block], parameters: ArrayLike) -> Block:
     """The block once for each row of `parameters`, whose columns are its parameters in gate order.
 
     Named (`shared`) parameters of the block are not among the columns; they are common to all layers.
+
+    Raises:
+        InputError: the parameters are not rows of numbers; what is repeated is not a block.
     """
-    rows = parameters if isinstance(parameters, jax.Array) else np.asarray(parameters)
+    block = _one_block("layers", block)
+    rows = _array("layers", parameters)
     if rows.ndim != 2:
         raise InputError(f"layers: parameters have shape {rows.shape}; a row for each layer is needed.")
     return Layers(block, rows.shape[0], rows)
 
 
-def daggered(block: Block) -> Block:
-    """The adjoint of the block."""
-    return Daggered(block)
+def daggered(block: Block | Iterable[Block]) -> Block:
+    """The adjoint of the block.
+
+    Raises:
+        InputError: what is adjoined is not a block.
+    """
+    return Daggered(_one_block("daggered", block))
 
 
 def shared(name: str, value: ArrayLike) -> Any:
     """A parameter for several gates: one entry of `circuit.parameters`, wherever it occurs under this name.
 
-    Multiples are allowed: with a = shared("a", 0.3), `Rx(a)` and `Rzz(2 * a)` turn by 0.3 and 0.6.
+    Multiples are allowed: with a = shared("a", 0.3), `Rx(a)`, `Rzz(2 * a)` and `Ry(a / 2)` turn by 0.3, 0.6 and 0.15.
     """
     return Shared(name, value)
 
@@ -333,21 +358,29 @@ def TimeEvolution(hamiltonian: PauliSum, time: Any) -> Block:
     """exp(−i t H); t is a parameter, and the coefficients of H are differentiable too.
 
     Commuting strings become rotors. Otherwise up to six qubits become a matrix, and more a Chebyshev series in H.
+
+    Raises:
+        InputError: the Hamiltonian is not a `PauliSum`.
     """
+    if not isinstance(hamiltonian, PauliSum):
+        raise InputError(f"TimeEvolution: the Hamiltonian must be a PauliSum, not {type(hamiltonian).__name__}.")
     return Evolution(hamiltonian, time)
 
 
-def matrix_gate(matrix: Inexact[ArrayLike, "d d"], *, unitary: bool = True) -> Block:
+def matrix_gate(matrix: Num[ArrayLike, "d d"], *, unitary: bool = True) -> Block:
     """The gate of a 2^k x 2^k matrix; qubit 0 of the block is the least significant bit of the row index.
 
     Args:
-        matrix: entries are differentiable.
+        matrix: entries are differentiable; integers become floating-point numbers.
         unitary: set False for other matrices, as projectors; derivatives then need checkpoints.
 
     Raises:
-        InputError: the matrix is not square with a power of two, or not unitary although it should be.
+        InputError: the matrix is not one of numbers, not square with a power of two, or not unitary although it should
+            be.
     """
-    array: Array | np.ndarray = matrix if isinstance(matrix, jax.Array) else np.asarray(matrix)
+    array = _array("matrix_gate", matrix)
+    if not jnp.issubdtype(array.dtype, jnp.inexact):
+        array = array.astype(float)
     d = array.shape[0] if array.ndim else 0
     if array.ndim != 2 or array.shape[1] != d or d < 2 or d & (d - 1):
         raise InputError(f"matrix_gate: shape {array.shape}; a square matrix with 2, 4, 8, … rows is needed.")
@@ -374,22 +407,41 @@ def qubits_of(block: Block) -> set[int]:
             return qubits_of(block.block)
         case Rotor():
             return set(block.string.qubits)
+        case Evolution():
+            return {q for string in block.hamiltonian.strings for q in string.qubits}
     return set(range(block.n))
 
 
+def _restored(cls, fields):
+    block = object.__new__(cls)
+    block._set(**fields)
+    return block
+
+
+def _one_block(name, given) -> Block:
+    """A block as it is; blocks as a chain."""
+    if isinstance(given, Block):
+        return given
+    return Chain(_blocks(name, given if isinstance(given, Iterable) else (given,)))
+
+
 def _blocks(name, blocks):
+    blocks = tuple(blocks)  # an iterator can be read once only
     for block in blocks:
         if not isinstance(block, Block):
             hint = " Give it its angle." if callable(block) else ""
             raise InputError(f"{name}: {block!r} is not a block.{hint}")
-    return tuple(blocks)
+    return blocks
 
 
-def _integers(name, given) -> tuple[int, ...]:
+def _array(name, given) -> Array | np.ndarray:
     try:
-        return tuple(map(operator.index, given)) if np.ndim(given) else (operator.index(given),)
-    except TypeError:
-        raise InputError(f"{name}({given}, …): needs integers.") from None
+        array = given if isinstance(given, jax.Array) else np.asarray(given)
+    except ValueError:  # rows of different lengths
+        array = np.asarray(None)
+    if not is_numeric(array.dtype):
+        raise InputError(f"{name}: {given!r} is not an array of numbers.")
+    return array
 
 
 def _count(name, count):

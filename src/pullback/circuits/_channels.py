@@ -9,6 +9,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike
 
 from pullback.circuits._blocks import Block, Channel
+from pullback.circuits._input import qubit_count
 from pullback.core import InputError
 
 _TOLERANCE = 1e-6
@@ -44,7 +45,12 @@ def channel(operators: ArrayLike, weights: ArrayLike | None = None) -> Block:
 
 
 def depolarizing(p: ArrayLike, n: int = 1) -> Block:
-    """ρ → (1 − p) ρ + p 1/2^n on n qubits, with 0 ≤ p ≤ 4^n/(4^n − 1)."""
+    """ρ → (1 − p) ρ + p 1/2^n on n qubits, with 0 ≤ p ≤ 4^n/(4^n − 1).
+
+    Raises:
+        InputError: p is out of this range, or n not a positive integer.
+    """
+    n = qubit_count("depolarizing", n)
     d2 = 4**n
     p = _number("depolarizing", "p", p, d2 / (d2 - 1))
     operators = [_kron(letters) for letters in product(_PAULI, repeat=n)]

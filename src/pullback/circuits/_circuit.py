@@ -12,6 +12,7 @@ from jaxtyping import Array, ArrayLike, Complex, Float, Inexact
 
 from pullback.circuits._blocks import Block, chain
 from pullback.circuits._draw import Column, columns, draw
+from pullback.circuits._input import qubit_count
 from pullback.circuits._program import Operation, Program, compile_blocks
 from pullback.circuits._qasm import read_qasm, write_qasm
 from pullback.core import InputError
@@ -44,11 +45,10 @@ class Circuit(eqx.Module):
         """Compiles blocks to a program.
 
         Raises:
-            InputError: a gate acts on a qubit that is not there; an angle is not a real number; what is given is not
-                made of blocks.
+            InputError: n is not a positive integer; a gate acts on a qubit that is not there; an angle is not a real
+                number; what is given is not made of blocks.
         """
-        if n < 1:
-            raise InputError(f"Circuit({n}, …): needs at least one qubit.")
+        n = qubit_count("Circuit", n)
         top = (blocks,) if isinstance(blocks, Block) else chain(blocks).blocks  # pyright: ignore[reportAttributeAccessIssue]
         self.program, leaves = compile_blocks(n, top)
         for name, value in leaves.items():

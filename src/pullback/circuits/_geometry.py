@@ -64,7 +64,7 @@ def natural_gradient(
         raise InputError(f"natural_gradient: damping must be positive, got {damping}.")
     theta = circuit.parameters
     gradient = jax.grad(lambda theta: expect(observable, circuit.with_parameters(theta), initial))(theta)
-    if not matrix_free:
+    if not matrix_free or not circuit.n_parameters:  # conjugate gradients need an unknown
         metric = quantum_geometric_tensor(circuit, initial).real
         return jnp.linalg.solve(metric + damping * jnp.eye(len(metric), dtype=metric.dtype), gradient)
 

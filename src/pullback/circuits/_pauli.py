@@ -19,6 +19,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Complex, Inexact
 
+from pullback.circuits._input import at_least_single, is_real, qubit_count
 from pullback.core import InputError
 
 _RUNS = 3  # of ones in x, up to which axes are reversed; tensors of high rank compile badly
@@ -82,18 +83,18 @@ class PauliSum(eqx.Module):
         """Sums real coefficients times strings such as "X0 Z3".
 
         Raises:
-            InputError: a string cannot be read or does not fit on n qubits; a coefficient is not a real number.
+            InputError: a string cannot be read or does not fit on n qubits; a coefficient is not a real number; n is
+                not a positive integer.
         """
+        n = qubit_count("PauliSum", n)
         pairs: Any = [*terms.items()] if isinstance(terms, Mapping) else [*terms]
         self.strings, self.n = tuple(PauliString.parse(text) for text, _ in pairs), n
         for string in self.strings:
             if string.qubits and string.qubits[-1] >= n:
                 raise InputError(f"PauliSum: {str(string)!r} does not fit on {n} qubits, which are 0 to {n - 1}.")
         coefficients = [c for _, c in pairs]
-        if any(jnp.iscomplexobj(c) or jnp.shape(c) != () for c in coefficients):
+        if not all(map(is_real, coefficients)):
             raise InputError("PauliSum: the coefficients must be real numbers.")
-        if n < 1:
-            raise InputError(f"PauliSum({n}, …): needs at least one qubit.")
         if any(isinstance(c, Tracer) for c in coefficients):
             self.coefficients = jnp.stack([jnp.asarray(c, float) for c in coefficients])
         else:
@@ -101,13 +102,22 @@ class PauliSum(eqx.Module):
 
     @classmethod
     def of(cls, n: int, strings: tuple[PauliString, ...], coefficients: Inexact[Array, " terms"]) -> "PauliSum":
-        """The sum with given strings and an array of coefficients."""
+        """The sum with given strings and an array of coefficients.
+
+        Raises:
+            InputError: there is not one real coefficient for each string; a string does not fit on n qubits.
+        """
+        if jnp.shape(coefficients) != (len(strings),) or jnp.iscomplexobj(coefficients):
+            raise InputError(
+                f"PauliSum.of: needs {len(strings)} real coefficients, one for each string, not an array of shape "
+                f"{jnp.shape(coefficients)} and type {jnp.result_type(coefficients)}."
+            )
         blank = cls(n, [(str(s), 0.0) for s in strings])
         return eqx.tree_at(lambda h: h.coefficients, blank, coefficients)
 
     @classmethod
     def from_string(cls, text: str, n: int | None = None) -> "PauliSum":
-        """Reads "1.0*X0 X1 - 0.5*Z0 + Y2"; n is the smallest number of qubits that holds it, if not given.
+        """Reads "1.0*X0 X1 - 0.5 Z0 + Y2"; n is the smallest number of qubits that holds it, if not given.
 
         Raises:
             InputError: the text cannot be read.
@@ -117,12 +127,13 @@ class PauliSum(eqx.Module):
             raise InputError(f"Pauli sum {text!r}: cannot be read; write it as '1.0*X0 X1 - 0.5*Z0'.")
         terms = []
         for signs, body in pieces:
-            number, star, word = body.partition("*") if re.match(r"[\d.]", body) else ("1", "*", body)
+            # a number ends at a star or a space
+            number, word = re.split(r"[*\s]", body + " ", maxsplit=1) if re.match(r"[\d.]", body) else ("1", body)
             try:
                 value = float(number)
             except ValueError:
                 raise InputError(f"Pauli sum {text!r}: {number.strip()!r} is not a number.") from None
-            terms.append((word if star else "", -value if signs.count("-") % 2 else value))
+            terms.append((word, -value if signs.count("-") % 2 else value))
         sites = [q for word, _ in terms for q in PauliString.parse(word).qubits]
         return cls(max(sites, default=0) + 1 if n is None else n, terms)
 
@@ -166,7 +177,8 @@ class PauliSum(eqx.Module):
             raise InputError(
                 f"PauliSum on {self.n} qubits: the state has {psi.shape[-1]} amplitudes, not {1 << self.n}."
             )
-        re, im = psi.real, psi.imag
+        dtype = at_least_single(psi.real.dtype)
+        re, im = psi.real.astype(dtype), psi.imag.astype(dtype)
         out_re, out_im = jnp.zeros_like(re), jnp.zeros_like(im)
         for x, even, odd in self.diagonals(re.dtype, jnp.arange(1 << self.n)):
             re_x, im_x = flipped(re, x), flipped(im, x)
@@ -217,12 +229,17 @@ class PauliSum(eqx.Module):
         coefficients = jnp.concatenate([self.coefficients, other.coefficients])
         return self.of(self.n, (*self.strings, *other.strings), coefficients)
 
+    def __radd__(self, other: int) -> "PauliSum":
+        # sum([…]) begins with 0
+        return self if type(other) is int and other == 0 else NotImplemented
+
     def __mul__(self, factor: ArrayLike) -> "PauliSum":
-        if jnp.iscomplexobj(factor) or jnp.shape(factor) != ():
-            raise InputError("PauliSum: can only be multiplied by a real number, or else is not Hermitian.")
-        return self.of(self.n, self.strings, self.coefficients * factor)
+        return self.of(self.n, self.strings, self.coefficients * _real(factor))
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: ArrayLike) -> "PauliSum":
+        return self.of(self.n, self.strings, self.coefficients / _real(divisor))
 
     def __neg__(self) -> "PauliSum":
         return self * -1.0
@@ -234,6 +251,12 @@ class PauliSum(eqx.Module):
         """What `from_string` reads, to the last digit."""
         terms = zip(np.asarray(self.coefficients).tolist(), self.strings)
         return " + ".join(f"{c!r}*{s}" for c, s in terms) or "0.0*I"
+
+
+def _real(factor):
+    if not is_real(factor):
+        raise InputError("PauliSum: can only be multiplied or divided by a real number, or else is not Hermitian.")
+    return factor
 
 
 def flipped(a, x: int):

@@ -29,6 +29,7 @@ from pullback.circuits._blocks import (
     Shared,
 )
 from pullback.circuits._gates import KINDS
+from pullback.circuits._input import is_numeric
 from pullback.circuits._pauli import PauliString
 from pullback.core import InputError
 
@@ -196,8 +197,6 @@ class _Builder:
         """Appends the repetitions of a block; their parameters are the rows, where there are rows."""
         marks = [len(a) for a in (self.word, self.slots, self.matrix_slots)]
         start, before = self.count, len(self.shared)
-        if block.count == 0:
-            return
         rows = block.parameters
         if rows is not None:
             inner = _Builder(self.n)
@@ -210,6 +209,8 @@ class _Builder:
                 raise InputError(
                     f"layers: parameters have {rows.shape[1]} columns, but the block has {inner.count} parameters."
                 )
+        if block.count == 0:
+            return
         self.emit(block.block, where, controls, values)
         word, slots, matrices = (a[m:] for a, m in zip((self.word, self.slots, self.matrix_slots), marks))
         factors = self.factors[marks[1] :]
@@ -378,8 +379,11 @@ def _adjoint(operation: Operation) -> Operation:
 def _numbers(values: list[Any]) -> Array | np.ndarray:
     if any(isinstance(v, Tracer) for v in values):
         return jnp.stack([jnp.asarray(v) for v in values])
-    array = np.array(values)
-    if array.dtype.kind not in "biufc":
+    try:
+        array = np.array(values)
+    except TypeError:  # NumPy cannot read lists of JAX's bfloat16
+        array = np.array([np.asarray(v) for v in values])
+    if not is_numeric(array.dtype):
         raise InputError("Circuit: an angle is not a number.")
     return array
 

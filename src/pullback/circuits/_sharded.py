@@ -18,6 +18,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from pullback.circuits._evolve import cast, through
 from pullback.circuits._gates import Masks
+from pullback.circuits._input import at_least_single
 from pullback.circuits._kernels import Generated, Locals, Move, Pair, Tables, dagger
 from pullback.circuits._lower import collect
 from pullback.circuits._pauli import flipped
@@ -309,7 +310,7 @@ def on_devices(circuit, V, mesh: Mesh, adjoint, finish, arguments, out_specs):
         )
     mesh = Mesh(mesh.devices, (AXIS,))
     segments = sharded_schedule(circuit.program, g)
-    dtype = circuit.parameters.dtype if V is None else V.dtype
+    dtype = at_least_single(circuit.parameters.dtype) if V is None else V.dtype
 
     def part(V, circuit, arguments):
         leaves = cast(circuit, dtype)

@@ -1,6 +1,8 @@
 """States, and what is measured in them."""
 
+import operator
 from collections.abc import Sequence
+from typing import SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +13,14 @@ from jaxtyping import Array, Complex, Float, Inexact, Int
 from pullback.circuits._circuit import Circuit
 from pullback.circuits._doubled import doubled
 from pullback.circuits._evolve import evolve, uncompute
+from pullback.circuits._input import at_least_single, integers
 from pullback.circuits._pauli import PauliSum
 from pullback.circuits._sharded import AXIS, mean_on_devices, on_devices
 from pullback.core import Adjoint, Checkpoint, InputError, Uncompute
 from pullback.linalg import funmh
 
 
-def zero_state(n: int, dtype: type | np.dtype = complex) -> Complex[Array, " N"]:
+def zero_state(n: int, dtype: type | np.dtype = complex) -> Inexact[Array, " N"]:
     """|0…0⟩ of n qubits."""
     return jnp.zeros(1 << n, dtype).at[0].set(1)
 
@@ -88,11 +91,10 @@ def expect(
         mesh: as of `state`.
 
     Raises:
-        InputError: numbers of qubits that do not agree; no observable; what is not possible on many devices.
+        InputError: numbers of qubits that do not agree; no observable, or what is none; what is not a circuit; what is
+            not possible on many devices.
     """
-    several = [observable] if isinstance(observable, PauliSum) else [*observable]
-    if not several:
-        raise InputError("expect: give at least one observable.")
+    several = _observables(observable, circuit)
     if mesh is not None:
         means = _means_on_devices(several, circuit, state, adjoint, mesh)
     elif circuit.has_channels:
@@ -102,6 +104,20 @@ def expect(
         psi = _after(circuit, state, adjoint)
         means = [mean(h, psi) for h in several]
     return means[0] if isinstance(observable, PauliSum) else jnp.stack(means, -1)
+
+
+def _observables(observable, circuit) -> list[PauliSum]:
+    several = [*observable] if isinstance(observable, (list, tuple)) else [observable]
+    if not several:
+        raise InputError("expect: give at least one observable.")
+    wrong = [h for h in several if not isinstance(h, PauliSum)]
+    if not wrong and isinstance(circuit, Circuit):
+        return several
+    hint = f" PauliSum.from_string({wrong[0]!r}) reads a string." if wrong and isinstance(wrong[0], str) else ""
+    raise InputError(
+        "expect: needs expect(observable, circuit) with one PauliSum or several and a Circuit, not "
+        f"{type(observable).__name__} and {type(circuit).__name__}.{hint}"
+    )
 
 
 def _state_on_devices(circuit, initial, adjoint, mesh):
@@ -175,33 +191,70 @@ def probabilities(psi: Inexact[Array, "*batch N"]) -> Float[Array, "*batch N"]:
     return psi.real**2 + psi.imag**2
 
 
-def sample(psi: Inexact[Array, " N"], key: Array, shots: int) -> Int[Array, " shots"]:
-    """Measures all qubits `shots` times; bit q of a result is what qubit q showed."""
-    return jax.random.choice(key, psi.shape[-1], (shots,), p=probabilities(psi) / jnp.sum(probabilities(psi)))
+def sample(psi: Inexact[Array, "*batch N"], key: Array, shots: int) -> Int[Array, "*batch shots"]:
+    """Measures all qubits `shots` times; bit q of a result is what qubit q showed.
+
+    Raises:
+        InputError: what is not a state, a random key and a number of shots ≥ 0, in this order.
+    """
+    if not _is_key(key) or _is_key(psi) or not isinstance(shots, SupportsIndex) or operator.index(shots) < 0:
+        raise InputError("sample: needs sample(psi, key, shots) with a state, a random key, and an integer shots ≥ 0.")
+    p, count = probabilities(_of_qubits("sample", psi)), operator.index(shots)
+
+    def measured(key, p):
+        return jax.random.choice(key, len(p), (count,), p=p / jnp.sum(p))
+
+    if p.ndim == 1:
+        return measured(key, p)
+    flat = p.reshape(-1, p.shape[-1])
+    return jax.vmap(measured)(jax.random.split(key, len(flat)), flat).reshape(*p.shape[:-1], count)
 
 
-def reduced_density_matrix(psi: Inexact[Array, " N"], qubits: Sequence[int]) -> Complex[Array, "d d"]:
+def _is_key(key) -> bool:
+    if not isinstance(key, jax.Array):
+        return isinstance(key, np.ndarray) and key.dtype == np.uint32 and key.ndim == 1
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        return key.ndim == 0
+    return key.dtype == jnp.uint32 and key.ndim == 1
+
+
+def _of_qubits(name, psi) -> Array:
+    """States of whole qubits, in at least single precision."""
+    psi = jnp.asarray(psi)
+    N = psi.shape[-1] if psi.ndim else 0
+    if N < 2 or N & (N - 1):
+        raise InputError(f"{name}: psi has shape {psi.shape}; the last axis must have 2^n amplitudes.")
+    return psi.astype(at_least_single(psi.dtype))
+
+
+def reduced_density_matrix(
+    psi: Inexact[Array, "*batch N"], qubits: int | Sequence[int]
+) -> Inexact[Array, "*batch d d"]:
     """ρ of some qubits, the others traced out; qubits[0] is the least significant bit of its index.
 
     Raises:
-        InputError: qubits that are not there, or twice.
+        InputError: qubits that are not there, or twice; the number of amplitudes is not a power of two.
     """
+    psi = _of_qubits("reduced_density_matrix", psi)
     n = psi.shape[-1].bit_length() - 1
-    keep = list(qubits)
+    keep = list(integers("reduced_density_matrix", qubits))
     if len(set(keep)) != len(keep) or not set(keep) <= set(range(n)):
         raise InputError(f"reduced_density_matrix: qubits {keep} must be different ones of 0 to {n - 1}.")
     rest = [q for q in range(n) if q not in keep]
     i, j = (
         np.array([sum((a >> k & 1) << q for k, q in enumerate(s)) for a in range(1 << len(s))]) for s in (keep, rest)
     )
-    block = psi[i[:, None] | j]
-    return block @ jnp.conj(block.T)
+    block = psi[..., i[:, None] | j]
+    return block @ jnp.conj(jnp.swapaxes(block, -1, -2))
 
 
-def entanglement_entropy(psi: Inexact[Array, " N"], qubits: Sequence[int]) -> Float[Array, ""]:
+def entanglement_entropy(psi: Inexact[Array, "*batch N"], qubits: int | Sequence[int]) -> Float[Array, "*batch"]:
     """−Tr ρ ln ρ for the reduced density matrix ρ of some qubits, in nats.
 
     The derivative is infinite where a new eigenvalue of ρ leaves zero; there it is that of the others.
+
+    Raises:
+        InputError: as `reduced_density_matrix`.
     """
     rho = reduced_density_matrix(psi, qubits)
     tiny = jnp.finfo(rho.dtype).eps
@@ -209,13 +262,13 @@ def entanglement_entropy(psi: Inexact[Array, " N"], qubits: Sequence[int]) -> Fl
     def log(p):
         return jnp.log(jnp.maximum(p, tiny))
 
-    return -jnp.trace(funmh(rho, lambda p: p * log(p))).real
+    return -jnp.trace(funmh(rho, lambda p: p * log(p)), axis1=-2, axis2=-1).real
 
 
 def split(circuit, initial):
-    """The state as real and imaginary parts (2, S, N), and its shape."""
+    """The state as real and imaginary parts (2, S, N), in at least single precision, and its shape."""
     leaves = [circuit.parameters] if circuit.n_parameters else list(circuit.matrices.values())
-    real = jnp.finfo(jnp.result_type(*leaves) if leaves else float).dtype
+    real = at_least_single(jnp.finfo(jnp.result_type(*leaves) if leaves else float).dtype)
     psi = zero_state(circuit.n, jnp.result_type(real, jnp.complex64)) if initial is None else jnp.asarray(initial)
     if not jnp.issubdtype(psi.dtype, jnp.inexact):
         psi = psi.astype(float)
@@ -223,8 +276,7 @@ def split(circuit, initial):
         raise InputError(
             f"circuits: the state has shape {psi.shape}; {circuit.n} qubits have {1 << circuit.n} amplitudes."
         )
-    if leaves:
-        psi = psi.astype(jnp.result_type(psi, real))
+    psi = psi.astype(jnp.result_type(psi, real) if leaves else at_least_single(psi.dtype))
     dtype = jnp.finfo(psi.dtype).dtype
     V = jnp.stack([psi.real.astype(dtype), psi.imag.astype(dtype)]).reshape(2, -1, psi.shape[-1])
     return V, psi.shape
