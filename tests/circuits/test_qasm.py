@@ -1,5 +1,6 @@
 """OpenQASM against matrices written down from the languages' definitions."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -107,18 +108,91 @@ def test_round_trip():
         ("qreg q[2];\nx q[2];", r"line 4: q\[2\]"),
         ("qreg q[2];\ncx q[0],q[0];", "occurs twice"),
         ("qreg q[2]; creg c[2];\nmeasure q->c;\nx q[0];", "line 5: x acts on a qubit after its measurement"),
-        ("qreg q[1]; creg c[1];\nif (c==1) x q[0];", "line 4: 'if' is not supported"),
+        ("qreg q[1]; creg c[1];\nif (c==1) x q[0];", "line 4: 'if': classical control is not supported"),
         ("qreg q[1];\nrx(1/0) q[0];", "division by zero"),
         ("qreg q[1];\nrx(a) q[0];", "unknown name 'a'"),
         ('include "mine.inc";', "cannot include"),
         ("qreg q[1];\nx q[0]", "expected ';'"),
         ("qreg q[1];\nx $;", "line 4: cannot read"),
         ("", "no qubits"),
+        ("qreg q[1];\nrx(ln(-1)) q[0];", "line 4: cannot be evaluated"),
+        ("qreg q[1];\nrx(exp(1000)) q[0];", "line 4: cannot be evaluated"),
+        ("qreg q[1];\nrx((-1)^0.5) q[0];", "line 4: cannot be evaluated"),
+        ("qreg q[1];\nrx(1e999) q[0];", "not finite"),
+        ("qreg q[2];\nx q[-1];", "line 4"),
+        ("qreg q[1];\nmeasure q -> d;", "unknown bits 'd'"),
+        ("qreg q[1];\nbarrier z;", "unknown qubits 'z'"),
+        ("qreg q[1];\ngate foo a { foo a; }", "line 4: the gate 'foo' cannot call itself"),
+        ("qreg q[1];\ngate f a { g a; } gate g a { f a; }\nf q[0];", "line 5: this is nested too deeply"),
+        ("qreg q[1];\nrx(" + 3000 * "(" + "1" + 3000 * ")" + ") q[0];", "line 4: this is nested too deeply"),
+        ("qreg q[1];\nopaque f(x) a;\nf(0.1) q[0];", "line 5: the gate 'f' is opaque"),
+        ("qreg q[1];\ndef f(int a) { }", "line 4: 'def': subroutines are not supported"),
     ],
 )
 def test_bad_programs(body, message):
     with pytest.raises(InputError, match=message):
         qc.Circuit.from_qasm(HEAD2 + body)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("input float t; qubit q;\nrx(sin(t)) q;", "line 4: cannot be evaluated"),
+        ("input float t; qubit q;\npow(t) @ x q;", "line 4: cannot be evaluated"),
+        ("input float t; qubit[2] q;\nx q[t];", "line 4: cannot be evaluated"),
+        ("qubit q;\nfor int i in [0:0:3] { x q; }", "line 4: cannot be evaluated"),
+        ("qubit[2] q;\nx q[0:5];", "line 4: q.2.: the register has the qubits 0 to 1"),
+    ],
+)
+def test_bad_programs_of_version_3(body, message):
+    with pytest.raises(InputError, match=message):
+        qc.Circuit.from_qasm(HEAD3 + body)
+
+
+@pytest.mark.parametrize(
+    ("body", "same"),
+    [
+        ("qubit[4] q;\nx q[1:3];", [1, 2, 3]),
+        ("qubit[4] q;\nx q[0:2:3];", [0, 2]),
+        ("qubit[4] q;\nx q[{0, 3}];", [0, 3]),
+        ("qubit[4] q;\nx q[-1];", [3]),
+        ("qubit[4] q;\nfor int i in {0, 2} { x q[i]; }", [0, 2]),
+        ("qubit[4] q;\nfor int i in [1:2] x q[i];\nx q[3];", [1, 2, 3]),
+        ("qubit[4] q;\nfor int i in [1:0] x q[i];\nx q[3];", [3]),
+        ("#pragma any thing\nqubit[4] q;\nx q[2];", [2]),
+        ("const float w = pi; gate flip a { rx(w) a; }\nqubit[4] q;\nflip q[1];", [1]),
+    ],
+)
+def test_which_qubits(body, same):
+    psi = qc.state(qc.Circuit.from_qasm("\ufeff" + HEAD3 + body))
+    assert abs(psi[sum(1 << q for q in same)]) == pytest.approx(1, abs=1e-15)
+
+
+def test_waiting():
+    circuit = qc.Circuit.from_qasm(HEAD2 + "qreg q[1];\nopaque never(x) a,b;\nu0(3) q[0];\nx q[0];")
+    assert qc.gate_count(circuit) == {"X": 1}
+
+
+@pytest.mark.parametrize(("k", "spare"), [(4, 0), (5, 1), (6, 0), (6, 2)])
+@pytest.mark.parametrize("kind", ["X", "P"])
+def test_many_controls(k, spare, kind):
+    """Version 2 has two controls at most: the others are written with Toffoli gates that borrow qubits."""
+    gate, u = (qc.X, dense.X) if kind == "X" else (qc.P(0.7), np.diag([1, np.exp(0.7j)]))
+    n = k + 1 + spare
+    where = np.random.default_rng(k).permutation(n).tolist()
+    values = [1, 0] * k
+    circuit = qc.Circuit(n, [qc.control(where[1 : k + 1], qc.put(where[0], gate), values=values[:k])])
+    psi = jnp.asarray(np.random.default_rng(0).normal(size=1 << n) / 2 ** (n / 2))
+    exact = dense.embed(u, where[:1], n, where[1 : k + 1], values[:k]) @ psi
+    found = np.asarray(qc.state(qc.Circuit.from_qasm(circuit.to_qasm(2)), psi))
+    phase = np.vdot(exact, found) / abs(np.vdot(exact, found))
+    np.testing.assert_allclose(found, phase * exact, atol=1e-12)
+
+
+def test_many_controls_take_few_lines():
+    ten = qc.control(range(10), qc.put(10, qc.X))
+    assert len(qc.Circuit(11, [ten]).to_qasm(2).splitlines()) < 2000
+    assert len(qc.Circuit(12, [ten]).to_qasm(2).splitlines()) < 100
 
 
 def test_what_cannot_be_written():

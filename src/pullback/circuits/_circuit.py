@@ -14,7 +14,8 @@ from pullback.circuits._blocks import Block, chain
 from pullback.circuits._draw import Column, columns, draw
 from pullback.circuits._input import qubit_count
 from pullback.circuits._program import Operation, Program, compile_blocks
-from pullback.circuits._qasm import read_qasm, write_qasm
+from pullback.circuits._qasm_read import read_qasm
+from pullback.circuits._qasm_write import write_qasm
 from pullback.core import InputError
 
 
@@ -124,8 +125,9 @@ class Circuit(eqx.Module):
     def from_qasm(cls, text: str) -> "Circuit":
         """The circuit of an OpenQASM 2 program, or one in a practical subset of OpenQASM 3.
 
-        Read are all gates of qelib1.inc and stdgates.inc, gate definitions, registers, loops over ranges of integers,
-        the modifiers ctrl, negctrl, inv and pow, constants, and inputs, which become shared parameters with value 0.
+        Read are all gates of qelib1.inc and stdgates.inc, gate definitions, registers and their slices, loops over ranges
+        and sets of integers, the modifiers ctrl, negctrl, inv and pow, constants, and inputs, which become shared
+        parameters with value 0.
         Quantum registers follow each other; barriers, measurements at the end and the global phase are dropped.
 
         Raises:

@@ -36,6 +36,8 @@ def quantum_geometric_tensor(
     def of_parameters(theta):
         return state(circuit.with_parameters(theta), initial)
 
+    if not circuit.n_parameters:
+        return jnp.zeros((0, 0), complex)
     psi = of_parameters(circuit.parameters)
     tangents = jax.jacfwd(of_parameters)(circuit.parameters)
     along = jnp.conj(psi) @ tangents

@@ -1,4 +1,4 @@
-"""OpenQASM 2 and a subset of OpenQASM 3: text to blocks, and circuits to text.
+"""OpenQASM 2 and a subset of OpenQASM 3: text to blocks (`_qasm_write` goes the other way).
 
 The reader is a tokenizer and a recursive descent parser. Gate bodies become lists of `Call`s whose angles are functions
 of the gate's parameters; calling a gate expands them. Quantum registers follow each other in the order of their
@@ -12,10 +12,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from itertools import pairwise
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from pullback.circuits._blocks import (
     Block,
@@ -77,6 +74,7 @@ _STANDARD: dict[str, Standard] = {
     **{name: Standard(0, "P") for name in ("p", "u1", "phase")},
     **{name: Standard(0, "U3") for name in ("u3", "u", "U")},
     "u2": Standard(0, "U3", False, _u2, 2),
+    "u0": Standard(0, "I", False, lambda cycles: (), 1),  # waits
     **{name: Standard(1, "X") for name in ("cx", "CX", "cnot")},
     **{"c" + name: Standard(1, name.upper()) for name in ("y", "z", "h", "sx")},
     **{"c" + name: Standard(1, name.capitalize()) for name in ("rx", "ry", "rz")},
@@ -104,9 +102,15 @@ _FUNCTIONS = {
     "sin": math.sin, "cos": math.cos, "tan": math.tan, "exp": math.exp, "ln": math.log, "log": math.log,
     "sqrt": math.sqrt, "arcsin": math.asin, "arccos": math.acos, "arctan": math.atan,
 }  # fmt: skip
+_UNSUPPORTED = {
+    **dict.fromkeys(("if", "while", "switch"), "classical control is"),
+    **dict.fromkeys(("def", "extern", "defcal"), "subroutines are"),
+    **dict.fromkeys(("delay", "box", "duration", "stretch"), "timing is"),
+    **dict.fromkeys(("let", "output", "array"), "such a declaration is"),
+}
 _CONSTANTS = {"pi": math.pi, "π": math.pi, "tau": math.tau, "τ": math.tau, "euler": math.e, "ℇ": math.e}
 _TOKEN = re.compile(
-    r"(?P<skip>\s+|//[^\n]*|/\*.*?\*/)|(?P<number>(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?)"
+    r"(?P<skip>\s+|//[^\n]*|/\*.*?\*/|#?pragma\b[^\n]*)|(?P<number>(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?)"
     r'|(?P<word>[^\W\d]\w*)|(?P<string>"[^"\n]*")|(?P<symbol>->|==|\*\*|[\[\](){},;:+\-*/^@=])',
     re.DOTALL,
 )
@@ -122,7 +126,7 @@ def read_qasm(text: str) -> tuple[int, list[Block]]:
         InputError: what cannot be read, with its line: an unknown statement or gate, a wrong number of angles or
             qubits, a qubit out of range, a measurement that is followed by gates, classical control.
     """
-    reader = _Reader(list(_tokens(text)))
+    reader = _Reader(list(_tokens(text.removeprefix("\ufeff"))))
     reader.program()
     if not reader.n:
         raise InputError("OpenQASM: the program declares no qubits.")
@@ -158,6 +162,7 @@ class _Reader:
         self.registers: dict[str, range] = {}
         self.bits: set[str] = set()
         self.gates: dict[str, Definition] = {}
+        self.opaque: set[str] = set()
         self.values: dict[str, Any] = dict(_CONSTANTS)
         self.blocks: list[Block] = []
         self.measured: set[int] = set()
@@ -218,7 +223,17 @@ class _Reader:
             self.statement()
 
     def statement(self) -> None:
-        line, name = self.line, self.peek()
+        line = self.line
+        try:
+            self.execute(line, self.peek())
+        except InputError:
+            raise
+        except RecursionError:
+            raise self.error("this is nested too deeply, or gates call each other.", line) from None
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise self.error(f"cannot be evaluated: {error}.", line) from None
+
+    def execute(self, line: int, name: str) -> None:
         match name:
             case "OPENQASM":
                 self.next()
@@ -238,13 +253,14 @@ class _Reader:
             case "barrier":
                 self.next()
                 if self.peek() != ";":
-                    self.listed(self.operand)
+                    for operand in self.listed(self.operand):
+                        self.qubits_of(operand, self.values, line)
                 self.expect(";")
             case "measure":
                 self.next()
                 self.measure(self.qubits_of(self.operand(), self.values, line))
-                if self.accept("->"):
-                    self.operand()
+                if self.accept("->") and (bit := self.operand()[0]) not in self.bits:
+                    raise self.error(f"unknown bits {bit!r}.", line)
                 self.expect(";")
             case "reset":
                 self.next()
@@ -255,8 +271,13 @@ class _Reader:
                 self.value()
             case "for":
                 self.loop()
-            case "if" | "while" | "opaque" | "def" | "output" | "let" | "box" | "delay" | "switch":
-                raise self.error(f"{name!r} is not supported: circuits have no classical control.", line)
+            case "opaque":
+                self.next()
+                self.opaque.add(self.word())
+                while not self.accept(";"):
+                    self.next()
+            case _ if name in _UNSUPPORTED:
+                raise self.error(f"{name!r}: {_UNSUPPORTED[name]} not supported.", line)
             case _ if name in self.bits:
                 self.operand()
                 self.expect("=")
@@ -302,6 +323,8 @@ class _Reader:
                 self.expect(";")
             else:
                 body.append(self.call())
+                if body[-1].name == name:
+                    raise self.error(f"the gate {name!r} cannot call itself.", body[-1].line)
         self.gates[name] = Definition(tuple(parameters), tuple(qubits), tuple(body))
 
     def value(self) -> None:
@@ -326,31 +349,39 @@ class _Reader:
             self.next()
         name = self.word()
         self.expect("in")
-        self.expect("[")
-        bounds = [self.integer()]
-        while self.accept(":"):
-            bounds.append(self.integer())
-        self.expect("]")
-        if len(bounds) < 2:
-            raise self.error("a loop needs a range, as in [0:9].")
-        start, step, stop = bounds if len(bounds) == 3 else (bounds[0], 1, bounds[1])
-        self.expect("{")
+        numbers = self.numbers()
+        is_block = self.accept("{")
         begin = self.at
-        numbers = range(start, stop + (1 if step > 0 else -1), step)
         hidden = self.values.get(name)
         for self.values[name] in numbers:
             self.at = begin
+            if not is_block:
+                self.statement()
+                continue
             while self.peek() != "}":
                 self.statement()
         if not numbers:
             depth = 1
             while depth:
-                depth += {"{": 1, "}": -1}.get(self.next(), 0)
-        else:
+                depth += {"{": 1, "}": -1, ";": -(not is_block)}.get(self.next(), 0)
+        elif is_block:
             self.expect("}")
         self.values.pop(name, None)
         if hidden is not None:
             self.values[name] = hidden
+
+    def numbers(self) -> list[int]:
+        """What a loop runs over: a range [0:2:8], with its end, or a set {0, 2, 5}."""
+        if self.accept("{"):
+            return self.listed(self.integer, "}")
+        self.expect("[")
+        bounds = [self.integer()]
+        while self.accept(":"):
+            bounds.append(self.integer())
+        self.expect("]")
+        if len(bounds) not in (2, 3):
+            raise self.error("a loop needs a range, as in [0:9].")
+        return _with_end(*bounds)
 
     def call(self) -> Call:
         modifiers = []
@@ -371,9 +402,17 @@ class _Reader:
         name = self.word()
         if not self.accept("["):
             return name, None
-        index = self.expression()
+        if self.accept("{"):
+            chosen = self.listed(self.expression, "}")
+            self.expect("]")
+            return name, lambda names: [one(names) for one in chosen]
+        bounds = [self.expression()]
+        while self.accept(":"):
+            bounds.append(self.expression())
         self.expect("]")
-        return name, index
+        if len(bounds) == 1:
+            return name, bounds[0]
+        return name, lambda names: _with_end(*(bound(names) for bound in bounds))
 
     def integer(self) -> int:
         line, value = self.line, self.expression()(self.values)
@@ -415,8 +454,6 @@ class _Reader:
 
         def evaluate(names):
             a, b = left(names), right(names)
-            if isinstance(a, Shared) and symbol == "/":
-                return a * (1 / b)
             try:
                 return act(a, b)
             except TypeError:
@@ -458,10 +495,12 @@ class _Reader:
         register = self.registers[name]
         if index is None:
             return list(register)
-        i = index(names)
-        if i != int(i) or not -len(register) <= i < len(register):
-            raise self.error(f"{name}[{i}]: the register has the qubits 0 to {len(register) - 1}.", line)
-        return [register[int(i)]]
+        found = index(names)
+        first = -len(register) if self.version == 3 else 0
+        for i in found if isinstance(found, list) else [found]:
+            if i != int(i) or not first <= i < len(register):
+                raise self.error(f"{name}[{i}]: the register has the qubits 0 to {len(register) - 1}.", line)
+        return [register[int(i)] for i in (found if isinstance(found, list) else [found])]
 
     def measure(self, qubits: list[int]) -> None:
         self.measured |= set(qubits)
@@ -516,7 +555,7 @@ class _Reader:
         definition = self.gates.get(call.name) or _defined().get(call.name)
         if definition is not None:
             self.counted(call, len(angles), len(definition.parameters), len(qubits), len(definition.qubits))
-            names = {**_CONSTANTS, **dict(zip(definition.parameters, angles))}
+            names = {**self.values, **dict(zip(definition.parameters, angles))}
             for inner in definition.body:
                 self.run(inner, names, controls, dict(zip(definition.qubits, qubits)))
             return
@@ -531,6 +570,8 @@ class _Reader:
             self.phase(angles[3], inside)
             return
         standard = _STANDARD.get(call.name)
+        if call.name in self.opaque:
+            raise self.error(f"the gate {call.name!r} is opaque: what it does is not known.", call.line)
         if standard is None:
             raise self.error(
                 f"unknown gate or statement {call.name!r}.{nearest(call.name, [*_STANDARD, *self.gates])}", call.line
@@ -560,6 +601,8 @@ class _Reader:
         if kind == "I":
             return
         angles = tuple(a if isinstance(a, Shared) else float(a) for a in angles)
+        if not all(isinstance(a, Shared) or math.isfinite(a) for a in angles):
+            raise ValueError("an angle is not finite")
         block = put(tuple(qubits), Gate(kind, angles))
         if adjoint:
             block = daggered(block)
@@ -582,216 +625,8 @@ class _Reader:
             self.put("X", (), [q], ())
 
 
-# writing
-
-_PLAIN = {
-    "I": "id", "X": "x", "Y": "y", "Z": "z", "H": "h", "S": "s", "T": "t", "SX": "sx", "Rx": "rx", "Ry": "ry",
-    "Rz": "rz", "U3": "u3", "SWAP": "swap",
-}  # fmt: skip
-_CONTROLLED = {"X": "cx", "Y": "cy", "Z": "cz", "H": "ch", "Rx": "crx", "Ry": "cry", "Rz": "crz", "SWAP": "cswap"}
-
-
-def write_qasm(circuit: Any, version: int = 2) -> str:
-    """The program of a circuit, up to a global phase; angles have all their digits.
-
-    Pauli rotations, iSWAP, fSim and evolutions with commuting strings become basis changes, CNOTs and Rz; matrices on
-    one qubit become u3.
-
-    Raises:
-        InputError: another version; a matrix on several qubits, a matrix that is not unitary, an evolution with
-            strings that do not commute, or, in version 2, controls for which it has no gate.
-    """
-    if version not in (2, 3):
-        raise InputError(f"to_qasm: version must be 2 or 3, not {version}.")
-    writer = _Writer(version)
-    head = ['OPENQASM 2.0;\ninclude "qelib1.inc";', f"qreg q[{circuit.n}];"]
-    if version == 3:
-        head = ['OPENQASM 3.0;\ninclude "stdgates.inc";', f"qubit[{circuit.n}] q;"]
-    angles, couplings = np.asarray(circuit.angles).tolist(), np.asarray(circuit.couplings).tolist()
-    program = circuit.program
-    at = matrix = 0
-    for k in program.word.tolist():
-        operation = program.alphabet[k]
-        own = angles[at : at + operation.angles]
-        at += operation.angles
-        given = None
-        if operation.kind == "matrix":
-            stack = circuit.matrices[len(operation.qubits)]
-            given = np.asarray(stack[program.matrices[matrix]])
-            matrix += 1
-        writer.operation(operation, own, couplings, given)
-    return "\n".join([*head, *writer.lines]) + "\n"
-
-
-class _Writer:
-    def __init__(self, version: int):
-        self.version = version
-        self.lines: list[str] = []
-
-    def operation(self, operation, angles, couplings, given) -> None:
-        controls = tuple(zip(operation.controls, operation.values))
-        kind, qubits = operation.kind, operation.qubits
-        if kind == "rotor":
-            self.rotor(operation.strings[0], angles[0], controls)
-        elif kind == "evolution":
-            strings = operation.strings
-            if not all(a.commutes_with(b) for i, a in enumerate(strings) for b in strings[:i]):
-                raise InputError("to_qasm: an evolution has strings that do not commute; write it as Trotter steps.")
-            for k, string in enumerate(strings):
-                self.rotor(string, 2 * angles[0] * couplings[operation.first + k], controls)
-        elif kind == "matrix":
-            self.matrix(operation, given, controls)
-        elif kind == "channel":
-            raise InputError("to_qasm: OpenQASM has no channels; write the circuit without noise.")
-        elif kind in ("Rxx", "Ryy", "Rzz"):
-            self.rotation(kind[1:].upper(), qubits, angles[0], controls)
-        elif kind == "fSim":
-            self.rotation("XX", qubits, angles[0], controls)
-            self.rotation("YY", qubits, angles[0], controls)
-            self.gate("P", [-angles[1]], qubits[1:], (*controls, (qubits[0], 1)))
-        elif kind == "iSWAP":
-            turn = math.pi / 2 if operation.adjoint else -math.pi / 2
-            self.rotation("XX", qubits, turn, controls)
-            self.rotation("YY", qubits, turn, controls)
-        else:
-            self.gate(kind, angles, qubits, controls, operation.adjoint)
-
-    def rotor(self, string, angle, controls) -> None:
-        if string.qubits:
-            self.rotation(string.letters, string.qubits, angle, controls)
-        elif controls:  # a phase
-            *rest, (q, value) = controls
-            self.gate("P", [-angle / 2 if value else angle / 2], (q,), tuple(rest))
-            if not value and rest:
-                self.gate("P", [-angle / 2], rest[-1][:1], tuple(rest[:-1]))
-
-    def rotation(self, letters, qubits, angle, controls) -> None:
-        """exp(-i angle/2 P): to the Z basis, parity into the last qubit, Rz, and back."""
-        there = [(q, letter) for letter, q in zip(letters, qubits) if letter != "Z"]
-        for q, letter in there:
-            self.gate("H" if letter == "X" else "Rx", [] if letter == "X" else [math.pi / 2], (q,), ())
-        pairs = list(pairwise(qubits))
-        for a, b in pairs:
-            self.gate("X", [], (b,), ((a, 1),))
-        self.gate("Rz", [angle], qubits[-1:], controls)
-        for a, b in reversed(pairs):
-            self.gate("X", [], (b,), ((a, 1),))
-        for q, letter in there:
-            self.gate("H" if letter == "X" else "Rx", [] if letter == "X" else [-math.pi / 2], (q,), ())
-
-    def matrix(self, operation, given, controls) -> None:
-        if len(operation.qubits) > 1 or not operation.unitary:
-            raise InputError(
-                "to_qasm: OpenQASM has no gate for a matrix on several qubits, or one that is not unitary; write it as "
-                "elementary gates."
-            )
-        u = given.conj().T if operation.adjoint else given
-        theta = 2 * math.atan2(abs(u[1, 0]), abs(u[0, 0]))
-        phase = float(np.angle(u[0, 0])) if abs(u[0, 0]) > abs(u[1, 0]) else None
-        if phase is None:
-            phi = 0.0 if abs(u[0, 0]) < 1e-15 else float(np.angle(u[1, 0]) - np.angle(u[0, 0]))
-            phase = float(np.angle(u[1, 0])) - phi
-            lam = float(np.angle(-u[0, 1])) - phase
-        else:
-            lam = float(np.angle(u[1, 1])) - phase if abs(u[1, 0]) < 1e-15 else float(np.angle(-u[0, 1])) - phase
-            phi = 0.0 if abs(u[1, 0]) < 1e-15 else float(np.angle(u[1, 0])) - phase
-        self.gate("U3", [theta, phi, lam], operation.qubits, controls)
-        if controls:
-            *rest, (q, value) = controls
-            if not value:
-                self.gate("X", [], (q,), ())
-            self.gate("P", [phase], (q,), tuple(rest))
-            if not value:
-                self.gate("X", [], (q,), ())
-
-    def gate(self, kind, angles, qubits, controls, adjoint=False) -> None:
-        open_controls = [q for q, value in controls if not value]
-        for q in open_controls:
-            self.lines.append(f"x q[{q}];")
-        inside = tuple(q for q, _ in controls)
-        if self.version == 3 or self.is_standard(kind, len(inside)):
-            self.lines.append(self.line(kind, angles, qubits, inside, adjoint))
-        else:
-            self.by_phases(kind, angles, qubits, inside, -1.0 if adjoint else 1.0)
-        for q in open_controls:
-            self.lines.append(f"x q[{q}];")
-
-    def is_standard(self, kind, controls) -> bool:
-        """Whether OpenQASM 2 has the gate with so many controls."""
-        return (
-            not controls
-            or (controls == 1 and (kind in ("P", "U3") or kind in _CONTROLLED))
-            or (kind, controls) == ("X", 2)
-        )
-
-    def by_phases(self, kind, angles, qubits, controls, sign) -> None:
-        """A gate with controls by phases with controls, and these by phases with fewer (Barenco et al., 1995)."""
-        t, inside = qubits[-1:], tuple((q, 1) for q in controls)
-        rest, last = inside[:-1], controls[-1:]
-
-        def between(before, *gates):
-            """Gates between V and V†, where V is the gates `before`, without controls."""
-            for name, values in before:
-                self.gate(name, values, t, ())
-            for gate in gates:
-                self.gate(*gate)
-            for name, values in reversed(before):
-                self.gate(name, [-v for v in values], t, ())
-
-        match kind:
-            case "P":
-                half = sign * angles[0] / 2
-                self.gate("P", [half], t, inside[-1:])
-                self.gate("X", [], last, rest)
-                self.gate("P", [-half], t, inside[-1:])
-                self.gate("X", [], last, rest)
-                self.gate("P", [half], t, rest)
-            case "Z" | "S" | "T":
-                self.gate("P", [sign * math.pi / {"Z": 1, "S": 2, "T": 4}[kind]], t, inside)
-            case "X" | "SX":
-                between([("H", [])], ("P", [sign * math.pi / (1 if kind == "X" else 2)], t, inside))
-            case "Y":
-                between([("P", [-math.pi / 2])], ("X", [], t, inside))
-            case "H":
-                between([("Ry", [-math.pi / 4])], ("Z", [], t, inside))
-            case "Rz":
-                self.gate("P", angles, t, inside)
-                self.gate("P", [-angles[0] / 2], last, rest)
-            case "Rx":
-                between([("H", [])], ("Rz", angles, t, inside))
-            case "Ry":
-                between([("P", [-math.pi / 2])], ("Rx", angles, t, inside))
-            case "U3":
-                theta, phi, lam = angles
-                self.gate("P", [(phi + lam) / 2], last, rest)
-                for name, angle in (("Rz", lam), ("Ry", theta), ("Rz", phi)):
-                    self.gate(name, [angle], t, inside)
-            case "SWAP":
-                a, b = qubits
-                self.gate("X", [], (a,), ((b, 1),))
-                self.gate("X", [], (b,), (*inside, (a, 1)))
-                self.gate("X", [], (a,), ((b, 1),))
-
-    def line(self, kind, angles, qubits, controls, adjoint) -> str:
-        phase_gate = ("p" if self.version == 3 else "u1") if kind == "P" else None
-        prefix, used = "", len(controls)
-        if not controls:
-            name = phase_gate or _PLAIN[kind]
-        elif kind == "X" and used == 2:
-            name = "ccx"
-        else:
-            name = ("c" + phase_gate) if phase_gate else "cu3" if kind == "U3" else _CONTROLLED.get(kind, "")
-            if kind == "U3" and self.version == 3:
-                name, angles = "cu", [*angles, 0.0]
-            extra = used - 1
-            if not name:  # S, T and SX have no controlled form in the libraries
-                name, extra = _PLAIN[kind], used
-            prefix = "ctrl @ " * extra
-        if adjoint:
-            if controls:
-                prefix += "inv @ "
-            else:
-                name += "dg"
-        if angles:
-            name += "(" + ",".join(map(repr, map(float, angles))) + ")"
-        return f"{prefix}{name} " + ",".join(f"q[{q}]" for q in (*controls, *qubits)) + ";"
+def _with_end(start: int, *rest: int) -> list[int]:
+    """start, stop or start, step, stop, with the stop."""
+    *step, stop = rest
+    by = step[0] if step else 1
+    return list(range(start, stop + (1 if by > 0 else -1), by))
