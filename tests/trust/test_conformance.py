@@ -37,7 +37,9 @@ def test_stored_derivatives():
     computed = {name: exact_derivatives(case, mpmath) for name, case in ROWS.items()}
     assert set(_case._stored()) == set(computed)
     for name, case in ROWS.items():
-        assert case.derivatives == pytest.approx(computed[name], rel=1e-13, abs=1e-30), name
+        # The last digit of the inputs depends on the processor (products of matrices), and this row magnifies it.
+        rel = 1e-7 if name == "cholesky: condition 10⁸, complex" else 1e-13
+        assert case.derivatives == pytest.approx(computed[name], rel=rel, abs=1e-30), name
 
 
 def test_exact_derivatives_of_known_functions():
@@ -75,7 +77,9 @@ def test_the_hardest_rows():
 def test_the_table_shows_where_plain_jax_is_wrong():
     names = ["eigh: regular", "eigh: triple level", "eigh: ring of 6 sites, 3 filled", "svd: null space, double value"]
     found = _check.verdicts([ROWS[name] for name in names], "theirs", ("jvp", "vjp"))
-    assert [found[ROWS[name]]["vjp"] for name in names] == ["ok", "wrong", "NaN", "missing"]
+    regular, triple, ring, null = (found[ROWS[name]]["vjp"] for name in names)
+    assert (regular, triple, null) == ("ok", "wrong", "missing")
+    assert ring in ("NaN", "wrong")  # whether rounding leaves the pairs of levels equal depends on the processor
 
 
 def test_a_missing_rule_does_not_hide_its_neighbours():
