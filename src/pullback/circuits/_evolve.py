@@ -111,7 +111,8 @@ def _tangent(segment, residuals, tangents):
 
 def _with_tangent(segment, V, data, dV, ddata, fixed):
     def pure(states, data, ddata, fixed):
-        K = {key: _generator(segment, key, data[key], ddata[key]) for key in data}
+        undoing = _undoing(segment, data)
+        K = {key: _generator(key, undoing[key], ddata[key]) for key in data}
 
         def step(state, x, _):
             return _do_tangent(segment, state, *x), None
@@ -187,16 +188,17 @@ def _pure_adjoint(segment, states, data, fixed):
 
     flipped = jax.tree.map(lambda a: a[::-1], (data, fixed))
     (_, W), K = _reversible(step, inverse, states, flipped)
-    return W, {key: _cogenerator(segment, key, data[key], K[key][::-1]) for key in data}
+    undoing = _undoing(segment, data)
+    return W, {key: _cogenerator(key, undoing[key], K[key][::-1]) for key in data}
 
 
-def _generator(segment, key, u, du):
-    """K = u⁻¹ du; times and couplings stand for themselves."""
-    return du if key.startswith("evolution") else multiply(dagger(_undoing(segment, {key: u})[key]), du)
+def _generator(key, u, du):
+    """K = u⁻¹ du, for u as `_undoing` gives it; times and couplings stand for themselves."""
+    return du if key.startswith("evolution") else multiply(dagger(u), du)
 
 
-def _cogenerator(segment, key, u, K):
-    return K if key.startswith("evolution") else multiply(_undoing(segment, {key: u})[key], K)
+def _cogenerator(key, u, K):
+    return K if key.startswith("evolution") else multiply(u, K)
 
 
 def _undoing(segment, u):
@@ -254,10 +256,11 @@ def _undo_tangent(segment, state, u, K, fixed):
 def _pull(segment, state, u, fixed):
     found: dict[str, list] = {key: [] for key in u}
     V, W = state
+    undoing = _undoing(segment, u)
     for kernel, source in reversed([*zip(segment.kernels, segment.sources)]):
         own = source.of({**u, **fixed})
         if own is not None and segment.free and (source.key is None or source.key in segment.free):
-            V = kernel.inverse(V, source.of({**_undoing(segment, u), **fixed}))
+            V = kernel.inverse(V, source.of({**undoing, **fixed}))
             W = kernel.inverse(W, own)
             K = kernel.transitions(V, W, own)
         else:

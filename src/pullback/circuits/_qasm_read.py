@@ -496,11 +496,12 @@ class _Reader:
         if index is None:
             return list(register)
         found = index(names)
+        chosen = found if isinstance(found, list) else [found]
         first = -len(register) if self.version == 3 else 0
-        for i in found if isinstance(found, list) else [found]:
+        for i in chosen:
             if i != int(i) or not first <= i < len(register):
                 raise self.error(f"{name}[{i}]: the register has the qubits 0 to {len(register) - 1}.", line)
-        return [register[int(i)] for i in (found if isinstance(found, list) else [found])]
+        return [register[int(i)] for i in chosen]
 
     def measure(self, qubits: list[int]) -> None:
         self.measured |= set(qubits)
