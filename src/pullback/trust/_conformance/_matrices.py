@@ -1,4 +1,8 @@
-"""Matrices at regular and hard points, without random numbers: entries that nobody has chosen."""
+"""Matrices at regular and hard points, without random numbers: entries that nobody has chosen.
+
+Products are taken in extended precision and rounded once: in double precision the last digit depends on the processor,
+and ill-conditioned rows show it.
+"""
 
 import numpy as np
 
@@ -9,25 +13,34 @@ NEARLY = [0.0, 1e-10, 2e-10, 1.0, 1.0 + 1e-10, 2.5]
 
 def rotated(levels: list[float], *, complex_: bool = False) -> np.ndarray:
     """Q diag(levels) Q† with a fixed Householder reflection Q, so that no entry of the matrix is special."""
-    q = reflection(len(levels), complex_=complex_)
-    a = q @ np.diag(levels) @ q.conj().T
+    q = _reflection(len(levels), complex_)
+    a = q @ np.diag(np.array(levels, np.longdouble)) @ q.conj().T
     a = (a + a.conj().T) / 2
-    return a if complex_ else a.real
+    return _rounded(a) if complex_ else _rounded(a.real)
 
 
 def rectangle(m: int, n: int, singular_values: list[float], *, complex_: bool = False) -> np.ndarray:
     """An m×n matrix with these singular values (the others are zero), in fixed rotated bases."""
     k = len(singular_values)
-    p, q = reflection(m, complex_=complex_), reflection(n, complex_=complex_)
-    return p[:, :k] @ np.diag(singular_values) @ q[::-1, :k].conj().T
+    p, q = _reflection(m, complex_), _reflection(n, complex_)
+    return _rounded(p[:, :k] @ np.diag(np.array(singular_values, np.longdouble)) @ q[::-1, :k].conj().T)
 
 
 def reflection(n: int, *, complex_: bool = False) -> np.ndarray:
     """1 − 2uu†/u†u with u_j = √(j+1) [e^{ij}]."""
-    u = np.sqrt(np.arange(1.0, n + 1))
+    return _rounded(_reflection(n, complex_))
+
+
+def _reflection(n: int, complex_: bool) -> np.ndarray:
+    j = np.arange(n, dtype=np.longdouble)
+    u = np.sqrt(j + 1)
     if complex_:
-        u = u * np.exp(1j * np.arange(n))
-    return np.eye(n) - 2 * np.outer(u, u.conj()) / np.vdot(u, u).real
+        u = u * np.exp(1j * j)
+    return np.eye(n, dtype=np.longdouble) - 2 * np.outer(u, u.conj()) / (n * (n + 1) / 2)  # u†u = 1 + 2 + … + n
+
+
+def _rounded(a: np.ndarray) -> np.ndarray:
+    return a.astype(complex if np.iscomplexobj(a) else float)
 
 
 def hermitian_direction(a: np.ndarray, position: int = 0) -> np.ndarray:

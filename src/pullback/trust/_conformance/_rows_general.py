@@ -9,7 +9,7 @@ import numpy as np
 from pullback import linalg
 from pullback.trust._conformance import _exact as exact
 from pullback.trust._conformance._case import Case, rows
-from pullback.trust._conformance._matrices import hermitian_direction, reflection, rotated
+from pullback.trust._conformance._matrices import hermitian_direction, rectangle, reflection, rotated
 from pullback.trust._conformance._rows_functions import NON_NORMAL
 from pullback.trust._conformance._rows_hermitian import projector_and_energy
 
@@ -60,8 +60,7 @@ def _factor_rows():
 
 
 def _determinant_rows():
-    q = reflection(4)
-    ranks = {f"rank n − {k}": (q @ np.diag([2.0] * (4 - k) + [0.0] * k) @ q[::-1],) for k in (1, 2, 3)}
+    ranks = {f"rank n − {k}": (rectangle(4, 4, [2.0] * (4 - k)),) for k in (1, 2, 3)}
     skew = np.triu(np.cos(np.arange(36.0).reshape(6, 6)), 1)
     half = np.zeros((6, 6))
     half[0, 1] = half[2, 3] = 1.0
