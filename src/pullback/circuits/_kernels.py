@@ -27,12 +27,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pullback.circuits import _tiles as tiles
 from pullback.circuits._gates import Masks
 from pullback.circuits._pauli import flipped
 
 Layout = np.ndarray
 _BLOCK = 3  # qubits whose transition matrices come from one product of matrices
 _LOW = 5  # low qubits are moved to the top: shorter loops than 2^5 do not pay
+_LARGE = 14  # from so many qubits on, gates are applied in groups on CPUs
 
 
 class Kernel(Protocol):
@@ -181,24 +183,29 @@ class Locals:
         return V, dV
 
     def pull(self, V, W, u):
-        found: list[Any] = [None] * self.members
-        X, u = jnp.concatenate([V, W], 1), _held(dagger(u))
+        found: dict[int, Any] = {}
+        u = _held(dagger(u))
         for _, back, gates in reversed(self.phases):
-            X = _gates(X, u, gates)
-            for k, K in _transitions(X, gates).items():
-                found[k] = K
-            X = permute(X, back)
-        V, W = jnp.split(X, 2, 1)
-        return V, W, jnp.stack(found)
+            V, W, K = _pulled(V, W, u, gates)
+            V, W = permute(V, back), permute(W, back)
+            found |= K
+        return V, W, self._stacked(found)
 
     def transitions(self, V, W, u):
-        found: list[Any] = [None] * self.members
-        X = jnp.concatenate([V, W], 1)
+        found: dict[int, Any] = {}
         for there, _, gates in self.phases:
-            X = permute(X, there)
-            for k, K in _transitions(X, gates).items():
-                found[k] = K
-        return jnp.stack(found)
+            V, W = permute(V, there), permute(W, there)
+            found |= _transitions(V, W, gates)
+        return self._stacked(found)
+
+    def _stacked(self, found):
+        return jnp.stack([found[k] for k in range(self.members)])
+
+
+def _groups(V, gates):
+    """Groups of gates that share a pass over the state, of one gate each where it is small."""
+    most = tiles.WIDTH if V.shape[-1] >= 1 << _LARGE and jax.default_backend() == "cpu" else 1
+    return tiles.grouped(gates, most)
 
 
 def _held(u):
@@ -207,15 +214,36 @@ def _held(u):
 
 
 def _gates(V, u, gates):
-    for k, p in gates:
-        V = _gate(V, u[k], p)
+    for group in _groups(V, gates):
+        match group.gates:
+            case [(k, p)]:
+                V = _gate(V, u[k], p)
+            case _:
+                V = tiles.apply(V, u, group)
     return V
 
 
 def _gate_tangents(V, dV, u, du, gates):
-    for k, p in gates:
-        V, dV = _gate(V, u[k], p), _gate_tangent(V, dV, u[k], du[k], p)
+    for group in _groups(V, gates):
+        match group.gates:
+            case [(k, p)]:
+                V, dV = _gate(V, u[k], p), _gate_tangent(V, dV, u[k], du[k], p)
+            case _:
+                V, dV = tiles.tangent(V, dV, u, du, group)
     return V, dV
+
+
+def _pulled(V, W, u, gates):
+    """V and W after gates, and the cotangents of their K there."""
+    groups = _groups(V, gates)
+    if all(len(group.gates) == 1 for group in groups):
+        V, W = jnp.split(_gates(jnp.concatenate([V, W], 1), u, gates), 2, 1)
+        return V, W, _transitions(V, W, gates)
+    found: dict[int, Any] = {}
+    for group in groups:
+        V, W, Q = tiles.pull(V, W, u, group)
+        found |= _traced(Q, group)
+    return V, W, found
 
 
 @partial(jax.jit, static_argnums=2)
@@ -250,33 +278,20 @@ def _joined(parts, shape):
     return jax.lax.optimization_barrier(V)
 
 
-def _transitions(X, gates):
+def _transitions(V, W, gates):
     """The cotangents of K for gates on bits: partial traces of W V†, one product of matrices for a block of bits."""
-    out, rest = {}, sorted(gates, key=lambda g: g[1])
-    while rest:
-        first = rest[0][1]
-        block = [g for g in rest if g[1] < first + _BLOCK]
-        rest = rest[len(block) :]
-        width = block[-1][1] - first + 1
-        d = 1 << width
-        V, W = (Z.reshape(2, -1, d, 1 << first) for Z in jnp.split(X, 2, 1))
-        Q = jnp.einsum("chal,ehbl->hcaeb", W, V).sum(0)
-        R = jnp.stack([Q[0, :, 0] + Q[1, :, 1], Q[1, :, 0] - Q[0, :, 1]]).reshape(2, d * d)
-        trace = jnp.asarray(_partial_traces(tuple(p - first for _, p in block), width), R.dtype)
-        T = (R @ trace.T).reshape(2, len(block), 2, 2)
-        out |= {k: T[:, j] for j, (k, _) in enumerate(block)}
+    out: dict[int, Any] = {}
+    for group in tiles.grouped(gates, _BLOCK):
+        parts = (Z.reshape(2, -1, 1 << group.width, 1 << group.first) for Z in (W, V))
+        out |= _traced(jnp.einsum("chal,ehbl->hcaeb", *parts).sum(0), group)
     return out
 
 
-def _partial_traces(bits: tuple[int, ...], width: int) -> np.ndarray:
-    """The matrix that takes R (d², flat) to its partial traces (bits * 4): T_ab = Σ R[i, j], bit a of i, b of j."""
-    d = 1 << width
-    i, j = np.divmod(np.arange(d * d), d)
-    rows = []
-    for bit in bits:
-        same = (i ^ j) & ~(1 << bit) == 0
-        rows += [same & (((i >> bit) & 1) == a) & (((j >> bit) & 1) == b) for a in (0, 1) for b in (0, 1)]
-    return np.array(rows, float)
+def _traced(Q, group):
+    """The cotangents of K from the sums of W_ca V_eb, (2, d, 2, d)."""
+    R = jnp.stack([Q[0, :, 0] + Q[1, :, 1], Q[1, :, 0] - Q[0, :, 1]]).reshape(2, -1)
+    T = (R @ jnp.asarray(tiles.partial_traces(group).T, R.dtype)).reshape(2, -1, 2, 2)
+    return {k: T[:, j] for j, (k, _) in enumerate(group.gates)}
 
 
 class Pair(Generated):
