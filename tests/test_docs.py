@@ -15,7 +15,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [p for p in PAGES if "gallery" not in p.parts]
 RUNNABLE = [
     ROOT / "docs" / f"{name}.md"
-    for name in ("index", "first-gradient", "linear-algebra", "loops", "implicit", "external")
+    for name in ("index", "first-gradient", "linear-algebra", "loops", "implicit", "external", "circuits")
 ]
 MODULES = [
     ".".join(p.relative_to(ROOT / "src").with_suffix("").parts)

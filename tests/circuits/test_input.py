@@ -60,8 +60,14 @@ def random_states(*shape):
         (lambda: SUM / "a", "by a real number"),
         (lambda: qc.PauliSum.from_string("0.5 2 Z0"), "cannot read '2'"),
         (lambda: qc.PauliSum.from_string("0.5.1 Z0"), "'0.5.1' is not a number"),
-        (lambda: qc.expect(PAIR, SUM), r"expect\(observable, circuit\).*not Circuit and PauliSum"),
-        (lambda: qc.expect(3.0, PAIR), r"expect\(observable, circuit\)"),
+        (lambda: qc.expect(PAIR, SUM), r"expect\(observable, circuit, …\).*not Circuit and PauliSum"),
+        (lambda: qc.expect(3.0, PAIR), r"expect\(observable, circuit, …\)"),
+        (
+            lambda: qc.expect_sampled(PAIR, SUM, KEY, 2),
+            r"expect_sampled\(observable, circuit, …\) with one PauliSum and",
+        ),
+        (lambda: qc.natural_gradient(PAIR, SUM), "needs natural_gradient.*not Circuit and PauliSum"),
+        (lambda: qc.parameter_shift([SUM, SUM], PAIR), "parameter_shift.*with one PauliSum and.*not list and Circuit"),
         (lambda: qc.expect("Z0", PAIR), r"PauliSum.from_string\('Z0'\)"),
         (lambda: qc.expect([SUM, "Z0"], PAIR), r"PauliSum.from_string\('Z0'\)"),
         (lambda: qc.expect([], PAIR), "at least one observable"),
@@ -127,6 +133,13 @@ def test_shared_over_number_keeps_one_parameter():
     slope = jax.grad(lambda t: qc.expect(z, circuit.with_parameters(t)))(circuit.parameters)
     exact = -0.5 * np.sin(0.3) * np.cos(0.6) - np.cos(0.3) * np.sin(0.6)
     np.testing.assert_allclose(slope, [exact], atol=1e-14)
+
+
+def test_mixed_precisions():
+    """Angles in both half precisions, and a number, are in single precision together."""
+    circuit = qc.Circuit(1, [qc.put(0, qc.Rx(jnp.float16(0.5))), qc.put(0, qc.Rz(jnp.bfloat16(0.25))), qc.Rx(1.0)])
+    assert circuit.parameters.dtype == jnp.float32
+    np.testing.assert_array_equal(circuit.parameters, [0.5, 0.25, 1.0])
 
 
 @pytest.mark.parametrize("half", [jnp.float16, jnp.bfloat16])

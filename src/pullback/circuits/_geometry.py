@@ -12,7 +12,7 @@ from pullback.circuits._circuit import Circuit
 from pullback.circuits._gates import KINDS
 from pullback.circuits._pauli import PauliSum
 from pullback.circuits._program import Operation, Program
-from pullback.circuits._states import expect, state
+from pullback.circuits._states import expect, observables, state
 from pullback.core import InputError
 from pullback.external import primitive
 
@@ -59,9 +59,10 @@ def natural_gradient(
             in the memory of a few states: for many parameters. Else by the metric as a matrix.
 
     Raises:
-        InputError: the damping is not positive (the metric may be singular).
+        InputError: the damping is not positive (the metric may be singular); not a `PauliSum` and a `Circuit`.
         EquinoxRuntimeError: conjugate gradients do not converge; a larger damping helps.
     """
+    observables("natural_gradient", observable, circuit, only_one=True)
     if not damping > 0:
         raise InputError(f"natural_gradient: damping must be positive, got {damping}.")
     theta = circuit.parameters
@@ -98,8 +99,9 @@ def parameter_shift(
     New J. Phys. 23, 113010 (2021), arXiv:2104.05695.
 
     Raises:
-        InputError: the circuit has a `TimeEvolution`, whose generator has other gaps.
+        InputError: the circuit has a `TimeEvolution`, whose generator has other gaps; not a `PauliSum` and a `Circuit`.
     """
+    observables("parameter_shift", observable, circuit, only_one=True)
     one_by_one, places, shifts, weights = _shifts(circuit)
 
     def term(x):

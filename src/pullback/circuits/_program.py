@@ -381,11 +381,14 @@ def _numbers(values: list[Any]) -> Array | np.ndarray:
         return jnp.stack([jnp.asarray(v) for v in values])
     try:
         array = np.array(values)
-    except TypeError:  # NumPy cannot read lists of JAX's bfloat16
-        array = np.array([np.asarray(v) for v in values])
-    if not is_numeric(array.dtype):
-        raise InputError("Circuit: an angle is not a number.")
-    return array
+        if is_numeric(array.dtype):
+            return array
+    except TypeError:
+        pass
+    try:  # half precisions, of which NumPy knows no common type
+        return jnp.stack([jnp.asarray(v) for v in values])
+    except TypeError:
+        raise InputError("Circuit: an angle is not a number.") from None
 
 
 def _same(a, b):

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Sequence
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +94,7 @@ def expect(
         InputError: numbers of qubits that do not agree; no observable, or what is none; what is not a circuit; what is
             not possible on many devices.
     """
-    several = _observables(observable, circuit)
+    several = observables("expect", observable, circuit)
     if mesh is not None:
         means = _means_on_devices(several, circuit, state, adjoint, mesh)
     elif circuit.has_channels:
@@ -106,17 +106,22 @@ def expect(
     return means[0] if isinstance(observable, PauliSum) else jnp.stack(means, -1)
 
 
-def _observables(observable, circuit) -> list[PauliSum]:
-    several = [*observable] if isinstance(observable, (list, tuple)) else [observable]
+def observables(name: str, given: Any, circuit: Any, *, only_one: bool = False) -> list[PauliSum]:
+    """The observables given to a function of this name, with a circuit.
+
+    Raises:
+        InputError: there is none, or what is none; what is not a circuit.
+    """
+    several = [*given] if isinstance(given, (list, tuple)) and not only_one else [given]
     if not several:
-        raise InputError("expect: give at least one observable.")
+        raise InputError(f"{name}: give at least one observable.")
     wrong = [h for h in several if not isinstance(h, PauliSum)]
     if not wrong and isinstance(circuit, Circuit):
         return several
     hint = f" PauliSum.from_string({wrong[0]!r}) reads a string." if wrong and isinstance(wrong[0], str) else ""
     raise InputError(
-        "expect: needs expect(observable, circuit) with one PauliSum or several and a Circuit, not "
-        f"{type(observable).__name__} and {type(circuit).__name__}.{hint}"
+        f"{name}: needs {name}(observable, circuit, …) with one PauliSum{'' if only_one else ' or several'} and a "
+        f"Circuit, not {type(given).__name__} and {type(circuit).__name__}.{hint}"
     )
 
 

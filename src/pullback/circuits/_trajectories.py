@@ -9,7 +9,7 @@ from jaxtyping import Array, Complex, Float, Inexact
 from pullback.circuits._circuit import Circuit
 from pullback.circuits._evolve import evolve
 from pullback.circuits._pauli import PauliSum
-from pullback.circuits._states import mean, split, zero_state
+from pullback.circuits._states import mean, observables, split, zero_state
 from pullback.core import Adjoint, Checkpoint, InputError
 
 
@@ -68,6 +68,10 @@ def expect_sampled(
     """Tr(Hρ) after a circuit with channels, estimated from `count` trajectories.
 
     Differentiable at fixed key, and without bias: see `trajectories`.
+
+    Raises:
+        InputError: as `trajectories`; not a `PauliSum` and a `Circuit`.
     """
+    observables("expect_sampled", observable, circuit, only_one=True)
     values = mean(observable, trajectories(circuit, key, count, initial, adjoint=adjoint))
     return Estimate(jnp.mean(values), jnp.std(values) / jnp.sqrt(max(count - 1, 1)))
