@@ -104,7 +104,7 @@ def test_round_trip():
     ("body", "message"),
     [
         ("qreg q[2];\nfrob q[0];", "line 4: unknown gate or statement 'frob'"),
-        ("qreg q[2];\nrx q[0];", "line 4: rx takes 1 angles, not 0"),
+        ("qreg q[2];\nrx q[0];", "line 4: rx takes 1 angle, not 0"),
         ("qreg q[2];\nx q[2];", r"line 4: q\[2\]"),
         ("qreg q[2];\ncx q[0],q[0];", "occurs twice"),
         ("qreg q[2]; creg c[2];\nmeasure q->c;\nx q[0];", "line 5: x acts on a qubit after its measurement"),
@@ -123,7 +123,8 @@ def test_round_trip():
         ("qreg q[1];\nmeasure q -> d;", "unknown bits 'd'"),
         ("qreg q[1];\nbarrier z;", "unknown qubits 'z'"),
         ("qreg q[1];\ngate foo a { foo a; }", "line 4: the gate 'foo' cannot call itself"),
-        ("qreg q[1];\ngate f a { g a; } gate g a { f a; }\nf q[0];", "line 5: this is nested too deeply"),
+        ("qreg q[1];\ngate f a { g a; } gate g a { f a; }", "line 4: unknown gate or statement 'g'"),
+        ("qreg q[1];\ngate f a { x b; }", "line 4: unknown qubit 'b'"),
         ("qreg q[1];\nrx(" + 3000 * "(" + "1" + 3000 * ")" + ") q[0];", "line 4: this is nested too deeply"),
         ("qreg q[1];\nopaque f(x) a;\nf(0.1) q[0];", "line 5: the gate 'f' is opaque"),
         ("qreg q[1];\ndef f(int a) { }", "line 4: 'def': subroutines are not supported"),
@@ -166,6 +167,14 @@ def test_bad_programs_of_version_3(body, message):
 def test_which_qubits(body, same):
     psi = qc.state(qc.Circuit.from_qasm("\ufeff" + HEAD3 + body))
     assert abs(psi[sum(1 << q for q in same)]) == pytest.approx(1, abs=1e-15)
+
+
+def test_gates_mean_what_they_did_where_they_are_called():
+    """A gate's name is looked up where its caller is defined, and so are the constants of its body."""
+    body = "gate bar a { h a; } gate h a { bar a; rx(half) a; } const float half = 0;\nqubit q;\nbar q;\nh q;\n"
+    circuit = qc.Circuit.from_qasm(HEAD3 + "const float half = pi/2;" + body)
+    assert qc.gate_count(circuit) == {"H": 2, "Rx": 1}
+    np.testing.assert_allclose(circuit.parameters, [np.pi / 2])
 
 
 def test_waiting():

@@ -8,41 +8,69 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pullback.circuits._blocks import Block, Gate, Shared, control, daggered, put
-from pullback.circuits._gates import KINDS
-from pullback.circuits._qasm_parse import CONSTANTS, Call, at_line
+from pullback.circuits._gates import KINDS, Kind
+from pullback.circuits._qasm_parse import Call, Evaluate, at_line
 from pullback.core import nearest
 
 
-class Definition(NamedTuple):
-    """`gate name(parameters) qubits { body }`."""
-
-    parameters: tuple[str, ...]
-    qubits: tuple[str, ...]
-    body: tuple[Call, ...]
-
-
 class Standard(NamedTuple):
-    """A gate of the standard libraries: controls, kind, whether it is the adjoint, its angles from the given ones."""
+    """A gate of the standard libraries: controls, kind, whether it is the adjoint, its angles from the given ones.
+
+    `phases` are the global phases that OpenQASM 3 gives it, from its angles; they matter under control.
+    """
 
     controls: int
-    kind: str
+    kind: str | None  # None: only phases
     adjoint: bool = False
     angles: Callable[..., tuple[Any, ...]] | None = None
     given: int | None = None  # number of angles, if it is not that of the kind
+    phases: Callable[..., tuple[Any, ...]] | None = None
+
+    @property
+    def takes(self) -> tuple[int, int]:
+        """The numbers of angles and qubits."""
+        kind = KINDS[self.kind] if self.kind else Kind(0, 1, "negate")
+        return kind.angles if self.given is None else self.given, self.controls + kind.qubits
 
 
-def _u2(phi: Any, lam: Any) -> tuple[Any, ...]:
+class Definition(NamedTuple):
+    """`gate name(parameters) qubits { body }`: calls, the gates that they mean, and on which of the qubits they act.
+
+    `names` are the values of the global names where it stands.
+    """
+
+    parameters: tuple[str, ...]
+    qubits: int
+    body: tuple[tuple[Call, "Meaning", tuple[int, ...]], ...]
+    names: dict[str, Any]
+
+    @property
+    def takes(self) -> tuple[int, int]:
+        return len(self.parameters), self.qubits
+
+
+Meaning = Standard | Definition | None  # None: opaque
+
+
+def _u2(phi, lam):
     return math.pi / 2, phi, lam
 
 
-_STANDARD: dict[str, Standard] = {
+def _phases_of_u3(theta, phi, lam):
+    return phi * -0.5, lam * -0.5
+
+
+STANDARD: dict[str, Meaning] = {
     "id": Standard(0, "I"),
     **{name: Standard(0, name.upper()) for name in ("x", "y", "z", "h", "s", "t", "sx")},
     **{name + "dg": Standard(0, name.upper(), True) for name in ("s", "t", "sx")},
     **{name: Standard(0, name.capitalize()) for name in ("rx", "ry", "rz", "rxx", "ryy", "rzz")},
     **{name: Standard(0, "P") for name in ("p", "u1", "phase")},
-    **{name: Standard(0, "U3") for name in ("u3", "u", "U")},
-    "u2": Standard(0, "U3", False, _u2, 2),
+    "gphase": Standard(0, None, phases=lambda gamma: (gamma,)),
+    "u": Standard(0, "U3"),
+    "U": Standard(0, "U3", phases=lambda theta, phi, lam: (theta * 0.5,)),
+    "u3": Standard(0, "U3", phases=_phases_of_u3),
+    "u2": Standard(0, "U3", False, _u2, 2, _phases_of_u3),
     "u0": Standard(0, "I", False, lambda cycles: (), 1),  # waits
     **{name: Standard(1, "X") for name in ("cx", "CX", "cnot")},
     **{"c" + name: Standard(1, name.upper()) for name in ("y", "z", "h", "sx")},
@@ -59,109 +87,78 @@ _STANDARD: dict[str, Standard] = {
     "iswap": Standard(0, "iSWAP"),
 }
 DEFINED = """
+gate cu(theta, phi, lambda, gamma) c, t { cu3(theta, phi, lambda) c, t; p(gamma) c; }
 gate rccx a,b,c { u2(0,pi) c; p(pi/4) c; cx b,c; p(-pi/4) c; cx a,c; p(pi/4) c; cx b,c; p(-pi/4) c; u2(0,pi) c; }
 gate rc3x a,b,c,d {
   u2(0,pi) d; p(pi/4) d; cx c,d; p(-pi/4) d; u2(0,pi) d;
   cx a,d; p(pi/4) d; cx b,d; p(-pi/4) d; cx a,d; p(pi/4) d; cx b,d; p(-pi/4) d;
   u2(0,pi) d; p(pi/4) d; cx c,d; p(-pi/4) d; u2(0,pi) d;
 }
-"""  # of qelib1.inc; Toffoli gates up to phases, D. Maslov, arXiv:1508.03273
+"""  # rccx and rc3x of qelib1.inc are Toffoli gates up to phases, D. Maslov, arXiv:1508.03273
 
 
 class Gates:
-    """The gates that a program knows, and the blocks that its calls become.
+    """The gates that a program knows, by name, and the blocks that its calls become."""
 
-    `defined` are the gates with a definition, `opaque` those without; `values` are those of the global names.
-    """
-
-    def __init__(self, defined: dict[str, Definition]):
-        self.version = 2
-        self.defined, self.opaque = dict(defined), set[str]()
-        self.values: dict[str, Any] = dict(CONSTANTS)
+    def __init__(self, known: dict[str, Meaning]):
+        self.known = dict(known)
         self.blocks: list[Block] = []
 
-    def run(self, call: Call, operands: list[list[int]], names: dict[str, Any], controls: tuple = ()) -> None:
+    def meaning(self, call: Call) -> Meaning:
+        if call.name not in self.known:
+            hint = nearest(call.name, list(self.known))
+            raise at_line(call.line, f"unknown gate or statement {call.name!r}.{hint}")
+        return self.known[call.name]
+
+    def run(self, call: Call, meaning: Meaning, operands: list[list[int]], names: dict[str, Any], controls=()) -> None:
         """Appends the blocks of a call on some qubits; operands of one qubit are used with every one of the others."""
+        if meaning is None:
+            raise at_line(call.line, f"the gate {call.name!r} is opaque: what it does is not known.")
+        modifiers = [(name, _power(call, name, argument, names)) for name, argument in call.modifiers]
+        _count(call, meaning, modifiers, len(operands))
         widest = max(map(len, operands), default=1)
         if any(len(qubits) not in (1, widest) for qubits in operands):
             raise at_line(call.line, f"{call.name}: registers of different lengths.")
-        angles = [angle(names) for angle in call.angles]
+        angles = tuple(angle(names) for angle in call.angles)
         for k in range(widest):
             qubits = [found[k if len(found) > 1 else 0] for found in operands]
             if len(set(qubits)) < len(qubits):
                 raise at_line(call.line, f"{call.name}: a qubit occurs twice.")
-            self.modified(call, list(call.modifiers), names, angles, qubits, controls)
+            self.modified(meaning, modifiers, angles, qubits, controls)
 
-    def modified(self, call, modifiers, names, angles, qubits, controls) -> None:
+    def modified(self, meaning, modifiers, angles, qubits, controls) -> None:
         if not modifiers:
-            self.gate(call, angles, qubits, controls)
+            if isinstance(meaning, Standard):
+                self.standard(meaning, angles, qubits, controls)
+            else:
+                self.defined(meaning, angles, qubits, controls)
             return
-        (name, argument), *rest = modifiers
-        number = 1 if argument is None else argument(names)
-        if number != int(number):
-            raise at_line(call.line, f"{name}({number}): only integers are supported.")
+        (name, number), *rest = modifiers
         if name in ("ctrl", "negctrl"):
-            count = int(number)
-            if not 1 <= count <= len(qubits):
-                raise at_line(call.line, f"{name}({count}): there are {len(qubits)} qubits.")
-            new = tuple((q, int(name == "ctrl")) for q in qubits[:count])
-            self.modified(call, rest, names, angles, qubits[count:], controls + new)
+            new = tuple((q, int(name == "ctrl")) for q in qubits[:number])
+            self.modified(meaning, rest, angles, qubits[number:], controls + new)
             return
         start = len(self.blocks)
-        self.modified(call, rest, names, angles, qubits, controls)
+        self.modified(meaning, rest, angles, qubits, controls)
         inner = self.blocks[start:]
         if name == "inv" or number < 0:
             inner = [daggered(b) for b in reversed(inner)]
-        self.blocks[start:] = inner * (abs(int(number)) if name == "pow" else 1)
+        self.blocks[start:] = inner * (abs(number) if name == "pow" else 1)
 
-    def gate(self, call: Call, angles: list[Any], qubits: list[int], controls: tuple) -> None:
-        definition = self.defined.get(call.name)
-        if definition is not None:
-            self.body(call, definition, angles, qubits, controls)
-            return
-        if call.name == "gphase":
-            counted(call, len(angles), 1, len(qubits), 0)
-            self.phase(angles[0], controls)
-            return
-        if call.name == "cu":
-            counted(call, len(angles), 4, len(qubits), 2)
-            inside = (*controls, (qubits[0], 1))
-            self.put("U3", tuple(angles[:3]), qubits[1:], inside)
-            self.phase(angles[3], inside)
-            return
-        standard = _STANDARD.get(call.name)
-        if call.name in self.opaque:
-            raise at_line(call.line, f"the gate {call.name!r} is opaque: what it does is not known.")
-        if standard is None:
-            hint = nearest(call.name, [*_STANDARD, *self.defined])
-            raise at_line(call.line, f"unknown gate or statement {call.name!r}.{hint}")
-        kind = KINDS[standard.kind]
-        given = kind.angles if standard.given is None else standard.given
-        counted(call, len(angles), given, len(qubits), standard.controls + kind.qubits)
-        values = standard.angles(*angles) if standard.angles else tuple(angles)
-        inside = controls + tuple((q, 1) for q in qubits[: standard.controls])
-        self.put(standard.kind, values, qubits[standard.controls :], inside, standard.adjoint)
-        if controls and self.version == 3 and standard.kind == "U3" and not standard.controls:
-            theta, phi, lam = values  # the phases that the standard gives them matter under control
-            if call.name == "U":
-                self.phase(theta * 0.5, controls)
-            elif call.name in ("u2", "u3"):
-                self.phase(phi * -0.5, controls)
-                self.phase(lam * -0.5, controls)
+    def standard(self, gate: Standard, angles, qubits, controls) -> None:
+        angles = gate.angles(*angles) if gate.angles else angles
+        inside = controls + tuple((q, 1) for q in qubits[: gate.controls])
+        if gate.kind not in (None, "I"):
+            self.put(gate.kind, angles, qubits[gate.controls :], inside, gate.adjoint)
+        for phase in gate.phases(*angles) if gate.phases else ():
+            self.phase(phase, controls)
 
-    def body(self, call: Call, definition: Definition, angles, qubits, controls) -> None:
-        counted(call, len(angles), len(definition.parameters), len(qubits), len(definition.qubits))
-        names = {**self.values, **dict(zip(definition.parameters, angles))}
-        places = dict(zip(definition.qubits, qubits))
-        for inner in definition.body:
-            for name, index in inner.operands:
-                if name not in places or index is not None:
-                    raise at_line(inner.line, f"unknown qubit {name!r} in a gate's body.")
-            self.run(inner, [[places[name]] for name, _ in inner.operands], names, controls)
+    def defined(self, gate: Definition, angles, qubits, controls) -> None:
+        names = {**gate.names, **dict(zip(gate.parameters, angles))}
+        for call, meaning, places in gate.body:
+            self.run(call, meaning, [[qubits[k]] for k in places], names, controls)
 
     def put(self, kind: str, angles: tuple[Any, ...], qubits: list[int], controls: tuple, adjoint=False) -> None:
-        if kind == "I":
-            return
         angles = tuple(a if isinstance(a, Shared) else float(a) for a in angles)
         if not all(isinstance(a, Shared) or math.isfinite(a) for a in angles):
             raise ValueError("an angle is not finite")
@@ -185,7 +182,21 @@ class Gates:
             self.put("X", (), [q], ())
 
 
-def counted(call: Call, angles: int, wanted_angles: int, qubits: int, wanted_qubits: int) -> None:
-    for what, found, wanted in (("angles", angles, wanted_angles), ("qubits", qubits, wanted_qubits)):
+def _power(call: Call, name: str, argument: Evaluate | None, names: dict[str, Any]) -> int:
+    """The argument of a modifier."""
+    number = 1 if argument is None else argument(names)
+    if number != int(number):
+        raise at_line(call.line, f"{name}({number}): only integers are supported.")
+    if number < 1 and name != "pow":
+        raise at_line(call.line, f"{name}({number}): at least one control is needed.")
+    return int(number)
+
+
+def _count(call: Call, gate: Standard | Definition, modifiers: list[tuple[str, int]], qubits: int) -> None:
+    """Refuses a wrong number of angles or qubits."""
+    controls = sum(number for name, number in modifiers if name in ("ctrl", "negctrl"))
+    named = "".join(name + f"({number})" * (number != 1) + " @ " for name, number in modifiers) + call.name
+    n_angles, n_qubits = gate.takes
+    for what, found, wanted in (("angle", len(call.angles), n_angles), ("qubit", qubits, controls + n_qubits)):
         if found != wanted:
-            raise at_line(call.line, f"{call.name} takes {wanted} {what}, not {found}.")
+            raise at_line(call.line, f"{named} takes {wanted} {what}{'s' * (wanted != 1)}, not {found}.")

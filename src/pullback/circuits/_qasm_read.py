@@ -10,10 +10,11 @@ Source: A. Cross et al., arXiv:1707.03429 (OpenQASM 2), arXiv:2104.14722 (OpenQA
 """
 
 from functools import cache
+from typing import Any
 
 from pullback.circuits._blocks import Block, shared
-from pullback.circuits._qasm_gates import DEFINED, Call, Definition, Gates
-from pullback.circuits._qasm_parse import Evaluate, Parser, at_line, with_end
+from pullback.circuits._qasm_gates import DEFINED, STANDARD, Definition, Gates, Meaning
+from pullback.circuits._qasm_parse import CONSTANTS, Call, Evaluate, Parser, at_line, with_end
 from pullback.core import InputError
 
 _LIBRARIES = ("qelib1.inc", "stdgates.inc")
@@ -35,7 +36,7 @@ def read_qasm(text: str) -> tuple[int, list[Block]]:
         InputError: what cannot be read, with its line: an unknown statement or gate, a wrong number of angles or
             qubits, a qubit out of range, a measurement that is followed by gates, classical control.
     """
-    reader = _Reader(text.removeprefix("\ufeff"), _defined())
+    reader = _Reader(text.removeprefix("\ufeff"), _library())
     reader.program()
     if not reader.n:
         raise InputError("OpenQASM: the program declares no qubits.")
@@ -43,20 +44,22 @@ def read_qasm(text: str) -> tuple[int, list[Block]]:
 
 
 @cache
-def _defined() -> dict[str, Definition]:
-    reader = _Reader(DEFINED, {})
+def _library() -> dict[str, Meaning]:
+    reader = _Reader(DEFINED, STANDARD)
     reader.program()
-    return reader.gates.defined
+    return reader.gates.known
 
 
 class _Reader:
     """Statements are executed as they are parsed."""
 
-    def __init__(self, text: str, defined: dict[str, Definition]):
-        self.parser, self.gates = Parser(text), Gates(defined)
+    def __init__(self, text: str, known: dict[str, Meaning]):
+        self.parser, self.gates = Parser(text), Gates(known)
+        self.version = 2
         self.n = 0
         self.registers: dict[str, range] = {}
         self.bits: set[str] = set()
+        self.values: dict[str, Any] = dict(CONSTANTS)
         self.measured: set[int] = set()
         self.used: set[int] = set()
 
@@ -72,7 +75,7 @@ class _Reader:
         except InputError:
             raise
         except RecursionError:
-            raise at_line(line, "this is nested too deeply, or gates call each other.") from None
+            raise at_line(line, "this is nested too deeply.") from None
         except (ArithmeticError, TypeError, ValueError) as error:
             raise at_line(line, f"cannot be evaluated: {error}.") from None
 
@@ -81,8 +84,8 @@ class _Reader:
         match name:
             case "OPENQASM":
                 parser.next()
-                self.gates.version = int(float(parser.next()))
-                if self.gates.version not in (2, 3):
+                self.version = int(float(parser.next()))
+                if self.version not in (2, 3):
                     raise at_line(line, "version 2 or 3 is needed.")
                 parser.expect(";")
             case "include":
@@ -117,7 +120,7 @@ class _Reader:
                 self.loop()
             case "opaque":
                 parser.next()
-                self.gates.opaque.add(parser.word())
+                self.gates.known[parser.word()] = None
                 while not parser.accept(";"):
                     parser.next()
             case _ if name in _UNSUPPORTED:
@@ -167,11 +170,16 @@ class _Reader:
             if parser.accept("barrier"):
                 parser.listed(parser.operand)
                 parser.expect(";")
-            else:
-                body.append(parser.call())
-                if body[-1].name == name:
-                    raise at_line(body[-1].line, f"the gate {name!r} cannot call itself.")
-        self.gates.defined[name] = Definition(tuple(parameters), tuple(qubits), tuple(body))
+                continue
+            call = parser.call()
+            if call.name == name:
+                raise at_line(call.line, f"the gate {name!r} cannot call itself.")
+            for qubit, index in call.operands:
+                if qubit not in qubits or index is not None:
+                    raise at_line(call.line, f"unknown qubit {qubit!r} in a gate's body.")
+            places = tuple(qubits.index(qubit) for qubit, _ in call.operands)
+            body.append((call, self.gates.meaning(call), places))
+        self.gates.known[name] = Definition(tuple(parameters), len(qubits), tuple(body), dict(self.values))
 
     def value(self) -> None:
         parser = self.parser
@@ -183,9 +191,9 @@ class _Reader:
             parser.expect("]")
         line, name = parser.line, parser.word()
         if is_input:
-            self.gates.values[name] = shared(name, 0.0)
+            self.values[name] = shared(name, 0.0)
         elif parser.accept("="):
-            self.gates.values[name] = parser.expression()(self.gates.values)
+            self.values[name] = parser.expression()(self.values)
         else:
             raise at_line(line, f"{name!r} needs a value.")
         parser.expect(";")
@@ -200,8 +208,8 @@ class _Reader:
         numbers = self.numbers()
         is_block = parser.accept("{")
         begin = parser.at
-        hidden = self.gates.values.get(name)
-        for self.gates.values[name] in numbers:
+        hidden = self.values.get(name)
+        for self.values[name] in numbers:
             parser.at = begin
             if not is_block:
                 self.statement()
@@ -214,9 +222,9 @@ class _Reader:
                 depth += {"{": 1, "}": -1, ";": -(not is_block)}.get(parser.next(), 0)
         elif is_block:
             parser.expect("}")
-        self.gates.values.pop(name, None)
+        self.values.pop(name, None)
         if hidden is not None:
-            self.gates.values[name] = hidden
+            self.values[name] = hidden
 
     def numbers(self) -> list[int]:
         """What a loop runs over: a range [0:2:8], with its end, or a set {0, 2, 5}."""
@@ -234,7 +242,7 @@ class _Reader:
 
     def integer(self) -> int:
         parser = self.parser
-        line, value = parser.line, parser.expression()(self.gates.values)
+        line, value = parser.line, parser.expression()(self.values)
         if value != int(value):
             raise at_line(line, f"{value} is not an integer.")
         return int(value)
@@ -246,9 +254,9 @@ class _Reader:
         register = self.registers[name]
         if index is None:
             return list(register)
-        found = index(self.gates.values)
+        found = index(self.values)
         chosen = found if isinstance(found, list) else [found]
-        first = -len(register) if self.gates.version == 3 else 0
+        first = -len(register) if self.version == 3 else 0
         for i in chosen:
             if i != int(i) or not first <= i < len(register):
                 raise at_line(line, f"{name}[{i}]: the register has the qubits 0 to {len(register) - 1}.")
@@ -258,9 +266,10 @@ class _Reader:
         self.measured |= set(qubits)
 
     def run(self, call: Call) -> None:
+        meaning = self.gates.meaning(call)
         operands = [self.qubits_of(operand, call.line) for operand in call.operands]
         qubits = {q for found in operands for q in found}
         if self.measured & qubits:
             raise at_line(call.line, f"{call.name} acts on a qubit after its measurement, which is not supported.")
         self.used |= qubits
-        self.gates.run(call, operands, self.gates.values)
+        self.gates.run(call, meaning, operands, self.values)
