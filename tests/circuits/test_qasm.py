@@ -142,6 +142,12 @@ def test_bad_programs(body, message):
         ("input float t; qubit q;\npow(t) @ x q;", "line 4: cannot be evaluated"),
         ("input float t; qubit[2] q;\nx q[t];", "line 4: cannot be evaluated"),
         ("qubit q;\nfor int i in [0:0:3] { x q; }", "line 4: cannot be evaluated"),
+        ("qubit[2] q;\nlet a = q[0] ++ q;", "line 4: a: a qubit occurs twice"),
+        ("qubit[2] q;\nlet q = q[0];", "line 4: 'q' is declared twice"),
+        ("qubit[2] q;\nlet a = r ++ q;", "line 4: unknown qubits 'r'"),
+        ("qubit[2] q;\nlet a = q[0];\nx a[1];", "line 5: a.1.: the register has the qubits 0 to 0"),
+        ("qubit[2] q;\nfor int i in [0:1] { let a = q[i]; x a; }\nx a;", "line 5: unknown qubits 'a'"),
+        ("qubit[2] q;\nx @y q;", "line 4: expected"),
         ("qubit[2] q;\nx q[0:5];", "line 4: q.2.: the register has the qubits 0 to 1"),
     ],
 )
@@ -161,6 +167,13 @@ def test_bad_programs_of_version_3(body, message):
         ("qubit[4] q;\nfor int i in [1:2] x q[i];\nx q[3];", [1, 2, 3]),
         ("qubit[4] q;\nfor int i in [1:0] x q[i];\nx q[3];", [3]),
         ("#pragma any thing\nqubit[4] q;\nx q[2];", [2]),
+        ("qubit[4] q;\nlet a = q[1:3];\nx a[1];\nx a[-1];", [2, 3]),
+        ("qubit[3] q; qubit r;\nlet a = q[{0, 2}] ++ r; let b = a[0:1] ++ q[1];\nx b;\nx a[2];", [0, 1, 2, 3]),
+        ("qubit[4] q;\nfor int i in {0, 2} { let a = q[i] ++ q[i+1]; x a[1]; }", [1, 3]),
+        ("qubit[4] q;\nx q[1];\nend;\nx q[2]; frob;", [1]),
+        ("qubit[4] q;\nfor int i in [0:3] { x q[i]; for int j in [1:2] { end; } }", [0]),
+        ("@first\nqubit[4] q;\n  @any.thing 5 § {\n@more\nx q[1];\nctrl\n@x q[1], q[2];", [1, 2]),
+        ("gate f a {\n@inside\nx a; }\n@between f\nqubit[4] q;\nf q[3];", [3]),
         ("const float w = pi; gate flip a { rx(w) a; }\nqubit[4] q;\nflip q[1];", [1]),
     ],
 )
@@ -175,6 +188,16 @@ def test_gates_mean_what_they_did_where_they_are_called():
     circuit = qc.Circuit.from_qasm(HEAD3 + "const float half = pi/2;" + body)
     assert qc.gate_count(circuit) == {"H": 2, "Rx": 1}
     np.testing.assert_allclose(circuit.parameters, [np.pi / 2])
+
+
+def test_controlled_roots_of_x():
+    """As Qiskit writes them: with a definition that calls others, or as the gates of the library."""
+    qubits = "qreg q[3];\ncsx q[0],q[1]; csxdg q[2],q[1];"
+    definition = "gate phase_of(a) q0,q1 { cp(3*pi/2) q0,q1; } gate csxdg q0,q1 { h q1; phase_of(3*pi/2) q0,q1; h q1; }"
+    u = dense.CONSTANT["SX"]
+    exact = dense.embed(u.conj().T, [1], 3, [2], [1]) @ dense.embed(u, [1], 3, [0], [1])
+    for text in (HEAD2 + qubits, HEAD2 + definition + qubits):
+        same_up_to_phase(qc.Circuit.from_qasm(text).matrix(), exact)
 
 
 def test_waiting():

@@ -125,8 +125,8 @@ class Circuit(eqx.Module):
     def from_qasm(cls, text: str) -> "Circuit":
         """The circuit of an OpenQASM 2 program, or one in a practical subset of OpenQASM 3.
 
-        Read are all gates of qelib1.inc and stdgates.inc, gate definitions, registers and their slices, loops over
-        ranges and sets of integers, the modifiers ctrl, negctrl, inv and pow, constants, and inputs, which become
+        Read are all gates of qelib1.inc and stdgates.inc, gate definitions, registers, their slices and aliases, loops
+        over ranges and sets of integers, the modifiers ctrl, negctrl, inv and pow, constants, and inputs, which become
         shared parameters with value 0.
         Quantum registers follow each other; barriers, measurements at the end and the global phase are dropped.
 

@@ -74,6 +74,7 @@ STANDARD: dict[str, Meaning] = {
     "u0": Standard(0, "I", False, lambda cycles: (), 1),  # waits
     **{name: Standard(1, "X") for name in ("cx", "CX", "cnot")},
     **{"c" + name: Standard(1, name.upper()) for name in ("y", "z", "h", "sx")},
+    "csxdg": Standard(1, "SX", True),
     **{"c" + name: Standard(1, name.capitalize()) for name in ("rx", "ry", "rz")},
     **{name: Standard(1, "P") for name in ("cp", "cu1", "cphase")},
     "cu3": Standard(1, "U3"),

@@ -16,9 +16,10 @@ _FUNCTIONS = {
 }  # fmt: skip
 _TOKEN = re.compile(
     r"(?P<skip>\s+|//[^\n]*|/\*.*?\*/|#?pragma\b[^\n]*)|(?P<number>(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?)"
-    r'|(?P<word>[^\W\d]\w*)|(?P<string>"[^"\n]*")|(?P<symbol>->|==|\*\*|[\[\](){},;:+\-*/^@=])',
+    r'|(?P<word>[^\W\d]\w*)|(?P<string>"[^"\n]*")|(?P<symbol>->|==|\*\*|\+\+|[\[\](){},;:+\-*/^@=])',
     re.DOTALL,
 )
+_ANNOTATION = re.compile(r"@[^\n]*")
 
 
 class Token(NamedTuple):
@@ -195,13 +196,15 @@ class Parser:
 
 
 def _tokens(text: str) -> Iterator[Token]:
-    at, line = 0, 1
+    at, line, last = 0, 1, ";"
     while at < len(text):
-        match = _TOKEN.match(text, at)
+        is_annotation = text[at] == "@" and last in (";", "{", "}")  # elsewhere it follows a modifier
+        match = (_ANNOTATION if is_annotation else _TOKEN).match(text, at)
         if match is None:
             raise at_line(line, f"cannot read {text[at]!r}.")
-        if match.lastgroup != "skip":
-            yield Token(match[0], line)
+        if match.lastgroup not in ("skip", None):
+            last = match[0]
+            yield Token(last, line)
         line += match[0].count("\n")
         at = match.end()
 

@@ -22,7 +22,7 @@ _UNSUPPORTED = {
     **dict.fromkeys(("if", "while", "switch"), "classical control is"),
     **dict.fromkeys(("def", "extern", "defcal"), "subroutines are"),
     **dict.fromkeys(("delay", "box", "duration", "stretch"), "timing is"),
-    **dict.fromkeys(("let", "output", "array"), "such a declaration is"),
+    **dict.fromkeys(("output", "array", "bool", "complex"), "such a declaration is"),
 }
 
 
@@ -30,7 +30,8 @@ def read_qasm(text: str) -> tuple[int, list[Block]]:
     """The number of qubits and the blocks of a program.
 
     Measurements at the end are dropped, and so are barriers. An `input` of OpenQASM 3 becomes a shared parameter with
-    value 0. Global phases are dropped where they cannot be observed.
+    value 0. Global phases are dropped where they cannot be observed. What stands after `end;` is not read, nor are
+    annotations and pragmas.
 
     Raises:
         InputError: what cannot be read, with its line: an unknown statement or gate, a wrong number of angles or
@@ -50,6 +51,10 @@ def _library() -> dict[str, Meaning]:
     return reader.gates.known
 
 
+class _End(Exception):
+    """The program has ended, wherever it was."""
+
+
 class _Reader:
     """Statements are executed as they are parsed."""
 
@@ -58,14 +63,18 @@ class _Reader:
         self.version = 2
         self.n = 0
         self.registers: dict[str, range] = {}
+        self.aliases: dict[str, list[int]] = {}
         self.bits: set[str] = set()
         self.values: dict[str, Any] = dict(CONSTANTS)
         self.measured: set[int] = set()
         self.used: set[int] = set()
 
     def program(self) -> None:
-        while not self.parser.ended:
-            self.statement()
+        try:
+            while not self.parser.ended:
+                self.statement()
+        except _End:
+            pass
 
     def statement(self) -> None:
         parser = self.parser
@@ -116,8 +125,12 @@ class _Reader:
                 parser.expect(";")
             case "input" | "const" | "float" | "angle" | "int" | "uint":
                 self.value()
+            case "let":
+                self.alias()
             case "for":
                 self.loop()
+            case "end" if parser.peek(1) == ";":
+                raise _End
             case "opaque":
                 parser.next()
                 self.gates.known[parser.word()] = None
@@ -145,8 +158,7 @@ class _Reader:
             parser.expect("[")
             size = self.integer()
             parser.expect("]")
-        if name in self.registers or name in self.bits:
-            raise at_line(line, f"{name!r} is declared twice.")
+        self.check_new(name, line)
         if size < 1:
             raise at_line(line, f"the register {name!r} needs at least one element.")
         if kind in ("qreg", "qubit"):
@@ -158,6 +170,25 @@ class _Reader:
                 parser.expect("measure")
                 self.measure(self.qubits_of(parser.operand(), line))
         parser.expect(";")
+
+    def alias(self) -> None:
+        """`let name = some qubits ++ others;`"""
+        parser = self.parser
+        parser.next()
+        line, name = parser.line, parser.word()
+        parser.expect("=")
+        qubits = self.qubits_of(parser.operand(), line)
+        while parser.accept("++"):
+            qubits += self.qubits_of(parser.operand(), line)
+        parser.expect(";")
+        self.check_new(name, line)
+        if len(set(qubits)) < len(qubits):
+            raise at_line(line, f"{name}: a qubit occurs twice.")
+        self.aliases[name] = qubits
+
+    def check_new(self, name: str, line: int) -> None:
+        if name in self.registers or name in self.aliases or name in self.bits:
+            raise at_line(line, f"{name!r} is declared twice.")
 
     def definition(self) -> None:
         parser = self.parser
@@ -208,23 +239,22 @@ class _Reader:
         numbers = self.numbers()
         is_block = parser.accept("{")
         begin = parser.at
-        hidden = self.values.get(name)
-        for self.values[name] in numbers:
+        aliases, values = self.aliases, self.values
+        for number in numbers:
             parser.at = begin
+            self.aliases, self.values = dict(aliases), {**values, name: number}
             if not is_block:
                 self.statement()
                 continue
             while parser.peek() != "}":
                 self.statement()
+        self.aliases, self.values = aliases, values
         if not numbers:
             depth = 1
             while depth:
                 depth += {"{": 1, "}": -1, ";": -(not is_block)}.get(parser.next(), 0)
         elif is_block:
             parser.expect("}")
-        self.values.pop(name, None)
-        if hidden is not None:
-            self.values[name] = hidden
 
     def numbers(self) -> list[int]:
         """What a loop runs over: a range [0:2:8], with its end, or a set {0, 2, 5}."""
@@ -249,9 +279,9 @@ class _Reader:
 
     def qubits_of(self, operand: tuple[str, Evaluate | None], line: int) -> list[int]:
         name, index = operand
-        if name not in self.registers:
+        register = self.registers.get(name, self.aliases.get(name))
+        if register is None:
             raise at_line(line, f"unknown qubits {name!r}.")
-        register = self.registers[name]
         if index is None:
             return list(register)
         found = index(self.values)
