@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pullback.circuits._blocks import Block, Gate, Shared, control, daggered, put
 from pullback.circuits._gates import KINDS, Kind
-from pullback.circuits._qasm_parse import Call, Evaluate, at_line
+from pullback.circuits._qasm_parse import Call, Evaluate, at_line, whole
 from pullback.core import nearest
 
 
@@ -97,6 +97,8 @@ gate rc3x a,b,c,d {
 }
 """  # rccx and rc3x of qelib1.inc are Toffoli gates up to phases, D. Maslov, arXiv:1508.03273
 
+_MOST_BLOCKS = 10_000_000  # of one power: some gigabytes
+
 
 class Gates:
     """The gates that a program knows, by name, and the blocks that its calls become."""
@@ -125,9 +127,9 @@ class Gates:
             qubits = [found[k if len(found) > 1 else 0] for found in operands]
             if len(set(qubits)) < len(qubits):
                 raise at_line(call.line, f"{call.name}: a qubit occurs twice.")
-            self.modified(meaning, modifiers, angles, qubits, controls)
+            self.modified(call.line, meaning, modifiers, angles, qubits, controls)
 
-    def modified(self, meaning, modifiers, angles, qubits, controls) -> None:
+    def modified(self, line, meaning, modifiers, angles, qubits, controls) -> None:
         if not modifiers:
             if isinstance(meaning, Standard):
                 self.standard(meaning, angles, qubits, controls)
@@ -137,14 +139,17 @@ class Gates:
         (name, number), *rest = modifiers
         if name in ("ctrl", "negctrl"):
             new = tuple((q, int(name == "ctrl")) for q in qubits[:number])
-            self.modified(meaning, rest, angles, qubits[number:], controls + new)
+            self.modified(line, meaning, rest, angles, qubits[number:], controls + new)
             return
         start = len(self.blocks)
-        self.modified(meaning, rest, angles, qubits, controls)
+        self.modified(line, meaning, rest, angles, qubits, controls)
         inner = self.blocks[start:]
         if name == "inv" or number < 0:
             inner = [daggered(b) for b in reversed(inner)]
-        self.blocks[start:] = inner * (abs(number) if name == "pow" else 1)
+        count = abs(number) if name == "pow" else 1
+        if count * len(inner) > _MOST_BLOCKS:
+            raise at_line(line, f"pow({number}): more than {_MOST_BLOCKS} gates.")
+        self.blocks[start:] = inner * count
 
     def standard(self, gate: Standard, angles, qubits, controls) -> None:
         angles = gate.angles(*angles) if gate.angles else angles
@@ -161,8 +166,6 @@ class Gates:
 
     def put(self, kind: str, angles: tuple[Any, ...], qubits: list[int], controls: tuple, adjoint=False) -> None:
         angles = tuple(a if isinstance(a, Shared) else float(a) for a in angles)
-        if not all(isinstance(a, Shared) or math.isfinite(a) for a in angles):
-            raise ValueError("an angle is not finite")
         block = put(tuple(qubits), Gate(kind, angles))
         if adjoint:
             block = daggered(block)
@@ -185,12 +188,10 @@ class Gates:
 
 def _power(call: Call, name: str, argument: Evaluate | None, names: dict[str, Any]) -> int:
     """The argument of a modifier."""
-    number = 1 if argument is None else argument(names)
-    if number != int(number):
-        raise at_line(call.line, f"{name}({number}): only integers are supported.")
+    number = 1 if argument is None else whole(argument(names), call.line, f"the argument of {name}")
     if number < 1 and name != "pow":
         raise at_line(call.line, f"{name}({number}): at least one control is needed.")
-    return int(number)
+    return number
 
 
 def _count(call: Call, gate: Standard | Definition, modifiers: list[tuple[str, int]], qubits: int) -> None:

@@ -10,12 +10,21 @@ from pullback.core import InputError
 
 Evaluate = Callable[[dict[str, Any]], Any]
 CONSTANTS = {"pi": math.pi, "π": math.pi, "tau": math.tau, "τ": math.tau, "euler": math.e, "ℇ": math.e}
+
+
+def _power(a, b):
+    if isinstance(a, int) and isinstance(b, int) and a.bit_length() * abs(b) > 64:
+        a = float(a)  # the integer could fill the memory
+    return a**b
+
+
 _FUNCTIONS = {
     "sin": math.sin, "cos": math.cos, "tan": math.tan, "exp": math.exp, "ln": math.log, "log": math.log,
     "sqrt": math.sqrt, "arcsin": math.asin, "arccos": math.acos, "arctan": math.atan,
 }  # fmt: skip
+_OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "^": _power, "**": _power}
 _TOKEN = re.compile(
-    r"(?P<skip>\s+|//[^\n]*|/\*.*?\*/|#?pragma\b[^\n]*)|(?P<number>(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?)"
+    r"(?P<skip>\s+|//[^\n]*|/\*.*?\*/|#?pragma\b[^\n]*)|(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
     r'|(?P<word>[^\W\d]\w*)|(?P<string>"[^"\n]*")|(?P<symbol>->|==|\*\*|\+\+|[\[\](){},;:+\-*/^@=])',
     re.DOTALL,
 )
@@ -120,13 +129,20 @@ class Parser:
             chosen = self.listed(self.expression, "}")
             self.expect("]")
             return name, lambda names: [one(names) for one in chosen]
-        bounds = [self.expression()]
+        line, bounds = self.line, self.bounds()
+        if len(bounds) == 1:
+            return name, bounds[0]
+        return name, lambda names: with_end([bound(names) for bound in bounds], line)
+
+    def bounds(self) -> list[Evaluate]:
+        """What stands between brackets: an index, or start and stop, or start, step and stop of a range."""
+        line, bounds = self.line, [self.expression()]
         while self.accept(":"):
             bounds.append(self.expression())
         self.expect("]")
-        if len(bounds) == 1:
-            return name, bounds[0]
-        return name, lambda names: with_end(*(bound(names) for bound in bounds))
+        if len(bounds) > 3:
+            raise at_line(line, "a range has a start, a step and a stop, as in [0:2:8].")
+        return bounds
 
     # expressions, as functions of the names' values
 
@@ -150,26 +166,12 @@ class Parser:
             return self.factor()
         base = self.atom()
         if self.peek() in ("^", "**"):
-            self.next()
-            return self.binary("**", base, self.factor())
+            return self.binary(self.next(), base, self.factor())
         return base
 
     def binary(self, symbol: str, left: Evaluate, right: Evaluate) -> Evaluate:
-        act = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "**": operator.pow}[
-            symbol
-        ]
         line = self.line
-
-        def evaluate(names):
-            a, b = left(names), right(names)
-            try:
-                return act(a, b)
-            except TypeError:
-                raise at_line(line, "only multiples of an input can be angles.") from None
-            except ZeroDivisionError:
-                raise at_line(line, "division by zero.") from None
-
-        return evaluate
+        return lambda names: _evaluated(symbol, line, left(names), right(names))
 
     def atom(self) -> Evaluate:
         line, text = self.line, self.next()
@@ -177,13 +179,15 @@ class Parser:
             inner = self.expression()
             self.expect(")")
             return inner
-        if text[0].isdigit() or text[0] == ".":
-            number = float(text) if re.search(r"[.eE]", text) else int(text)
+        if text[0] in ".0123456789":
+            number = int(text) if text.isdigit() and len(text) < 20 else float(text)
+            if math.isinf(number):
+                raise at_line(line, "the number is too large.")
             return lambda names: number
         if text in _FUNCTIONS and self.accept("("):
-            argument, function = self.expression(), _FUNCTIONS[text]
+            argument = self.expression()
             self.expect(")")
-            return lambda names: function(argument(names))
+            return lambda names: _evaluated(text, line, argument(names))
         if not (text[0].isalpha() or text[0] == "_"):
             raise at_line(line, f"expected a number or a name, found {text!r}.")
 
@@ -209,8 +213,45 @@ def _tokens(text: str) -> Iterator[Token]:
         at = match.end()
 
 
-def with_end(start: int, *rest: int) -> list[int]:
-    """start, stop or start, step, stop, with the stop."""
-    *step, stop = rest
-    by = step[0] if step else 1
-    return list(range(start, stop + (1 if by > 0 else -1), by))
+def _evaluated(name: str, line: int, *arguments: Any) -> Any:
+    """The value of a function or an operator: an integer of 64 bits, a finite number, or a multiple of an input."""
+
+    def error(message):
+        return at_line(line, (f"{name}({arguments[0]})" if name in _FUNCTIONS else repr(name)) + f": {message}")
+
+    act = _OPERATORS.get(name) or _FUNCTIONS[name]
+    try:
+        value = act(*arguments)
+        if isinstance(value, int) and value.bit_length() > 64:
+            value = float(value)
+    except TypeError:
+        raise at_line(line, "only multiples of an input can be angles.") from None
+    except ZeroDivisionError:
+        raise error("division by zero.") from None
+    except OverflowError:
+        raise error("the value is too large.") from None
+    except ValueError:
+        raise error("there is no real value.") from None
+    if isinstance(value, complex):
+        raise error("there is no real value.")
+    if math.isinf(getattr(value, "factor", value)):
+        raise error("the value is too large.")
+    return value
+
+
+def whole(value: Any, line: int, what: str) -> int:
+    """The value as an integer."""
+    if not isinstance(value, int | float):
+        raise at_line(line, f"{what} must be an integer, not an input, whose value is not known.")
+    if value != int(value):
+        raise at_line(line, f"{what} must be an integer, not {value}.")
+    return int(value)
+
+
+def with_end(bounds: list[Any], line: int) -> range:
+    """The range from start, stop or start, step, stop, with the stop."""
+    start, *steps, stop = (whole(bound, line, "a bound of a range") for bound in bounds)
+    step = steps[0] if steps else 1
+    if not step:
+        raise at_line(line, "the step of a range must not be zero.")
+    return range(start, stop + (1 if step > 0 else -1), step)

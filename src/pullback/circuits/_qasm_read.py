@@ -14,7 +14,7 @@ from typing import Any
 
 from pullback.circuits._blocks import Block, shared
 from pullback.circuits._qasm_gates import DEFINED, STANDARD, Definition, Gates, Meaning
-from pullback.circuits._qasm_parse import CONSTANTS, Call, Evaluate, Parser, at_line, with_end
+from pullback.circuits._qasm_parse import CONSTANTS, Call, Evaluate, Parser, at_line, whole, with_end
 from pullback.core import InputError
 
 _LIBRARIES = ("qelib1.inc", "stdgates.inc")
@@ -24,6 +24,8 @@ _UNSUPPORTED = {
     **dict.fromkeys(("delay", "box", "duration", "stretch"), "timing is"),
     **dict.fromkeys(("output", "array", "bool", "complex"), "such a declaration is"),
 }
+# Far more than processors have. A call on a whole register makes a block for each of its qubits.
+_MOST_QUBITS = 100_000
 
 
 def read_qasm(text: str) -> tuple[int, list[Block]]:
@@ -81,21 +83,18 @@ class _Reader:
         line = parser.line
         try:
             self.execute(line, parser.peek())
-        except InputError:
-            raise
         except RecursionError:
             raise at_line(line, "this is nested too deeply.") from None
-        except (ArithmeticError, TypeError, ValueError) as error:
-            raise at_line(line, f"cannot be evaluated: {error}.") from None
 
     def execute(self, line: int, name: str) -> None:
         parser = self.parser
         match name:
             case "OPENQASM":
                 parser.next()
-                self.version = int(float(parser.next()))
-                if self.version not in (2, 3):
-                    raise at_line(line, "version 2 or 3 is needed.")
+                version = parser.next().partition(".")[0]
+                if version not in ("2", "3"):
+                    raise at_line(line, f"version 2 or 3 is needed, not {version!r}.")
+                self.version = int(version)
                 parser.expect(";")
             case "include":
                 parser.next()
@@ -162,6 +161,8 @@ class _Reader:
         if size < 1:
             raise at_line(line, f"the register {name!r} needs at least one element.")
         if kind in ("qreg", "qubit"):
+            if self.n + size > _MOST_QUBITS:
+                raise at_line(line, f"{name!r}: more than {_MOST_QUBITS} qubits are not supported.")
             self.registers[name] = range(self.n, self.n + size)
             self.n += size
         else:
@@ -256,26 +257,20 @@ class _Reader:
         elif is_block:
             parser.expect("}")
 
-    def numbers(self) -> list[int]:
+    def numbers(self) -> list[int] | range:
         """What a loop runs over: a range [0:2:8], with its end, or a set {0, 2, 5}."""
         parser = self.parser
         if parser.accept("{"):
             return parser.listed(self.integer, "}")
         parser.expect("[")
-        bounds = [self.integer()]
-        while parser.accept(":"):
-            bounds.append(self.integer())
-        parser.expect("]")
-        if len(bounds) not in (2, 3):
-            raise parser.error("a loop needs a range, as in [0:9].")
-        return with_end(*bounds)
+        line, bounds = parser.line, parser.bounds()
+        if len(bounds) == 1:
+            raise at_line(line, "a loop needs a range, as in [0:9].")
+        return with_end([bound(self.values) for bound in bounds], line)
 
     def integer(self) -> int:
-        parser = self.parser
-        line, value = parser.line, parser.expression()(self.values)
-        if value != int(value):
-            raise at_line(line, f"{value} is not an integer.")
-        return int(value)
+        line = self.parser.line
+        return whole(self.parser.expression()(self.values), line, "a size or number")
 
     def qubits_of(self, operand: tuple[str, Evaluate | None], line: int) -> list[int]:
         name, index = operand
@@ -285,12 +280,13 @@ class _Reader:
         if index is None:
             return list(register)
         found = index(self.values)
-        chosen = found if isinstance(found, list) else [found]
         first = -len(register) if self.version == 3 else 0
-        for i in chosen:
-            if i != int(i) or not first <= i < len(register):
+        qubits = []
+        for i in found if isinstance(found, list | range) else [found]:
+            if not first <= whole(i, line, f"an index of {name}") < len(register):
                 raise at_line(line, f"{name}[{i}]: the register has the qubits 0 to {len(register) - 1}.")
-        return [register[int(i)] for i in chosen]
+            qubits.append(register[int(i)])
+        return qubits
 
     def measure(self, qubits: list[int]) -> None:
         self.measured |= set(qubits)
