@@ -22,8 +22,8 @@ _CONTROLLED = {"X": "cx", "Y": "cy", "Z": "cz", "H": "ch", "Rx": "crx", "Ry": "c
 def write_qasm(circuit: Any, version: int = 2) -> str:
     """The program of a circuit, up to a global phase; angles have all their digits.
 
-    Pauli rotations, iSWAP, fSim and evolutions with commuting strings become basis changes, CNOTs and Rz; matrices on
-    one qubit become u3.
+    Pauli rotations and evolutions with commuting strings become basis changes, CNOTs and Rz; iSWAP and fSim, CNOTs and
+    a controlled Rx; matrices on one qubit, u3.
 
     Raises:
         InputError: another version; a matrix on several qubits, a matrix that is not unitary, an evolution with
@@ -74,13 +74,10 @@ class _Writer:
         elif kind in ("Rxx", "Ryy", "Rzz"):
             self.rotation(kind[1:].upper(), qubits, angles[0], controls)
         elif kind == "fSim":
-            self.rotation("XX", qubits, angles[0], controls)
-            self.rotation("YY", qubits, angles[0], controls)
+            self.exchange(qubits, angles[0], controls)
             self.gate("P", [-angles[1]], qubits[1:], (*controls, (qubits[0], 1)))
         elif kind == "iSWAP":
-            turn = math.pi / 2 if operation.adjoint else -math.pi / 2
-            self.rotation("XX", qubits, turn, controls)
-            self.rotation("YY", qubits, turn, controls)
+            self.exchange(qubits, math.pi / 2 if operation.adjoint else -math.pi / 2, controls)
         else:
             self.gate(kind, angles, qubits, controls, operation.adjoint)
 
@@ -106,6 +103,13 @@ class _Writer:
             self.gate("X", [], (b,), ((a, 1),))
         for q, letter in there:
             self.gate("H" if letter == "X" else "Rx", [] if letter == "X" else [-math.pi / 2], (q,), ())
+
+    def exchange(self, qubits, angle, controls) -> None:
+        """exp(-i angle/2 (XX + YY)): where the qubits differ, it turns one of them about X, and the other follows."""
+        a, b = qubits
+        self.gate("X", [], (b,), ((a, 1),))
+        self.gate("Rx", [2 * angle], (a,), (*controls, (b, 1)))
+        self.gate("X", [], (b,), ((a, 1),))
 
     def matrix(self, operation, given, controls) -> None:
         if len(operation.qubits) > 1 or not operation.unitary:
@@ -140,7 +144,7 @@ class _Writer:
         if self.version == 3 or self.is_standard(kind, len(inside)):
             self.lines.append(self.line(kind, angles, qubits, inside, adjoint))
         else:
-            self.by_phases(kind, angles, qubits, inside, -1.0 if adjoint else 1.0)
+            self.with_fewer(kind, angles, qubits, inside, -1.0 if adjoint else 1.0)
         for q in open_controls:
             self.lines.append(f"x q[{q}];")
 
@@ -152,8 +156,8 @@ class _Writer:
             or (kind, controls) == ("X", 2)
         )
 
-    def by_phases(self, kind, angles, qubits, controls, sign) -> None:
-        """A gate with controls by phases with controls, and these by phases with fewer (Barenco et al., 1995)."""
+    def with_fewer(self, kind, angles, qubits, controls, sign) -> None:
+        """A gate with controls by gates with fewer (Barenco et al., 1995): turns by CNOTs, the others by phases."""
         t, inside = qubits[-1:], tuple((q, 1) for q in controls)
         rest, last = inside[:-1], controls[-1:]
 
@@ -166,6 +170,13 @@ class _Writer:
             for name, values in reversed(before):
                 self.gate(name, [-v for v in values], t, ())
 
+        def turned(*gates):
+            """Gates whose product is 1, under the last control, and X after each but the last under the others."""
+            for k, (name, values) in enumerate(gates):
+                if k:
+                    self.gate("X", [], t, rest)
+                self.gate(name, values, t, inside[-1:])
+
         match kind:
             case "P":
                 half = sign * angles[0] / 2
@@ -174,9 +185,11 @@ class _Writer:
                 self.gate("P", [-half], t, inside[-1:])
                 self.gate("X", [], last, rest)
                 self.gate("P", [half], t, rest)
+            case "Z" if self.idle(controls, t):
+                between([("H", [])], ("X", [], t, inside))
             case "Z" | "S" | "T":
                 self.gate("P", [sign * math.pi / {"Z": 1, "S": 2, "T": 4}[kind]], t, inside)
-            case "X" if len(self.idle(controls, t)):
+            case "X" if self.idle(controls, t):
                 self.many_controls(controls, t[0])
             case "X" | "SX":
                 between([("H", [])], ("P", [sign * math.pi / (1 if kind == "X" else 2)], t, inside))
@@ -184,18 +197,17 @@ class _Writer:
                 between([("P", [-math.pi / 2])], ("X", [], t, inside))
             case "H":
                 between([("Ry", [-math.pi / 4])], ("Z", [], t, inside))
-            case "Rz":
-                self.gate("P", angles, t, inside)
-                self.gate("P", [-angles[0] / 2], last, rest)
             case "Rx":
                 between([("H", [])], ("Rz", angles, t, inside))
-            case "Ry":
-                between([("P", [-math.pi / 2])], ("Rx", angles, t, inside))
+            case "Ry" | "Rz":
+                half = angles[0] / 2
+                turned((kind, [half]), (kind, [-half]))
+                self.gate("X", [], t, rest)
             case "U3":
                 theta, phi, lam = angles
-                self.gate("P", [(phi + lam) / 2], last, rest)
-                for name, angle in (("Rz", lam), ("Ry", theta), ("Rz", phi)):
-                    self.gate(name, [angle], t, inside)
+                mean = (phi + lam) / 2
+                turned(("P", [(lam - phi) / 2]), ("U3", [-theta / 2, 0.0, -mean]), ("U3", [theta / 2, phi, 0.0]))
+                self.gate("P", [mean], last, rest)
             case "SWAP":
                 a, b = qubits
                 self.gate("X", [], (a,), ((b, 1),))
