@@ -2,9 +2,8 @@
 
 The reader is a recursive descent parser: `_qasm_parse` has its tokens, expressions and gate calls, this file its
 statements. Gate bodies become lists of `Call`s whose angles are functions of the gate's parameters; `_qasm_gates`
-expands calls to blocks.
-Quantum registers follow each other in the order of their declaration, and qubit 0 of the first is qubit 0 of the
-circuit.
+expands calls to blocks. Quantum registers follow each other in the order of their declaration, and qubit 0 of the first
+is qubit 0 of the circuit.
 
 Source: A. Cross et al., arXiv:1707.03429 (OpenQASM 2), arXiv:2104.14722 (OpenQASM 3).
 """
