@@ -342,6 +342,7 @@ def test_certificate():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_type_checks")  # they take longer than the test
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_million_random_gates(dtype):
     """The certificate tells the true drift, from the state in extended precision, within a factor of ten."""

@@ -1,5 +1,11 @@
 """The accelerator in C++ against the programs in JAX, which the other tests compare with dense matrices."""
 
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,9 +16,10 @@ from pullback.circuits import _native as native
 
 pytestmark = pytest.mark.skipif(not native.is_available(), reason="the library is not compiled here")
 N = 7
+LARGE = 15  # states in parts that threads share
 
 
-def layer(rng):
+def layer(rng, N=N):
     """All kernels: runs on one qubit, permutations, pairs with signs and controls, phases, matrices."""
     q, _ = np.linalg.qr(rng.normal(size=(8, 8)) + 1j * rng.normal(size=(8, 8)))
     return qc.chain(
@@ -27,14 +34,19 @@ def layer(rng):
     )
 
 
-def circuits():
+def repeated(N, layers):
     rng = np.random.default_rng(0)
-    block = layer(rng)
+    block = layer(rng, N)
     once = qc.Circuit(N, block)
-    yield qc.Circuit(N, qc.layers(block, rng.normal(size=(5, once.n_parameters))))
+    return qc.Circuit(N, qc.layers(block, rng.normal(size=(layers, once.n_parameters))))
+
+
+def irregular(N, gates):
+    """Without repetition: the kernel of data."""
+    rng = np.random.default_rng(0)
     kinds = [qc.Rx, qc.Ry, qc.Rz, qc.Rxx, qc.Ryy, qc.Rzz, qc.fSim]
     blocks = [qc.put(5, qc.H)]
-    for _ in range(60):  # without repetition: the kernel of data
+    for _ in range(gates):
         gate = kinds[rng.integers(len(kinds))]
         angles = rng.normal(size=2 if gate is qc.fSim else 1).tolist()
         a, b, c = rng.permutation(N)[:3].tolist()
@@ -43,11 +55,11 @@ def circuits():
             qc.control(c, placed, values=0),
             qc.put((a, c), qc.matrix_gate(np.kron([[0, 1], [1, 0]], np.eye(2)))),
         ]
-    yield qc.Circuit(N, blocks)
+    return qc.Circuit(N, blocks)
 
 
 def results(circuit, dtype):
-    rng = np.random.default_rng(1)
+    rng, N = np.random.default_rng(1), circuit.n
     psi = rng.normal(size=(3, 1 << N)) / 2 ** (N / 2)
     h = qc.heisenberg(N)
 
@@ -61,10 +73,19 @@ def results(circuit, dtype):
 
 
 @pytest.mark.parametrize("dtype", [float, pytest.param(np.float32, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("which", [0, 1])
-def test_same_as_without(which, dtype, monkeypatch):
+@pytest.mark.parametrize(
+    "circuit",
+    [
+        lambda: repeated(N, 5),
+        lambda: irregular(N, 60),
+        pytest.param(lambda: repeated(LARGE, 2), marks=pytest.mark.slow),
+        pytest.param(lambda: irregular(LARGE, 20), marks=pytest.mark.slow),
+    ],
+    ids=["repeated", "irregular", "large", "large irregular"],
+)
+def test_same_as_without(circuit, dtype, monkeypatch):
     """Values, tangents, gradients and Hessian-vector products, of three states at once."""
-    circuit = list(circuits())[which]
+    circuit = circuit()
     fast = results(circuit, dtype)
     monkeypatch.setattr(native, "is_available", lambda: False)
     slow = results(circuit, dtype)
@@ -75,7 +96,7 @@ def test_same_as_without(which, dtype, monkeypatch):
 
 @pytest.mark.slow
 def test_reverse_over_reverse(monkeypatch):
-    circuit = next(circuits())
+    circuit = repeated(N, 5)
     h = qc.heisenberg(N)
 
     def value(theta):
@@ -89,7 +110,7 @@ def test_reverse_over_reverse(monkeypatch):
 
 def test_batches():
     """`vmap` over parameters gives what one call after the other gives."""
-    circuit = next(circuits())
+    circuit = repeated(N, 5)
     h = qc.heisenberg(N)
     gradient = jax.grad(lambda t: qc.expect(h, circuit.with_parameters(t)))
     theta = circuit.parameters + jnp.arange(3.0)[:, None]
@@ -119,3 +140,29 @@ def test_loops_around_circuits():
     t, one = circuit.parameters, jnp.ones(1)
     np.testing.assert_allclose(jax.jvp(jax.grad(total), (t,), (one,))[1], [exact], rtol=1e-12)
     np.testing.assert_allclose(jax.grad(lambda t: jax.jvp(total, (t,), (one,))[1])(t), [exact], rtol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processors cannot be chosen here")
+def test_threads():
+    """Results do not depend on the number of threads, to the last bit."""
+    code = """
+        import os, sys
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:int(sys.argv[1])])
+        import hashlib, jax
+        from tests.circuits.test_native import LARGE, repeated, results
+        jax.config.update("jax_enable_x64", True)
+        leaves = jax.tree.leaves(results(repeated(LARGE, 2), float))
+        print(hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest())
+    """
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code), str(count)],
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for count in (1, 2, 2)
+    }
+    assert len(hashes) == 1

@@ -12,11 +12,13 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <map>
 #include <memory>
 #include <new>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -36,6 +38,7 @@ enum Code : int64_t { kPermutation = 0, kGates = 1, kPair = 2, kDiagonal = 3, kD
 constexpr int kTileBits = 5;        // bits of gates that share a pass over the state
 constexpr int64_t kTile = 1 << 14;  // bytes of a tile, of all planes: half of a small first cache
 constexpr int kLargest = 6;         // qubits of a dense matrix
+constexpr int64_t kPart = 1 << 13;  // amplitudes that a thread takes at a time
 
 template <class T>
 struct C {
@@ -293,24 +296,81 @@ inline Dual<T> outer(const State<T>& w, int64_t i, const State<T>& v, int64_t j)
   return {a * conj(b), D ? da * conj(b) + a * conj(db) : C<T>{}};
 }
 
+// The threads of XLA, and the one that calls.
+class Crew {
+ public:
+  explicit Crew(ffi::ThreadPool pool) : pool_(pool), threads_(pool.num_threads()) {}
+
+  // f(k) for k < count. Threads that come too late find nothing left to do, and nobody waits for them.
+  template <class F>
+  void share(int64_t count, F f) {
+    int64_t others = std::min(threads_, count) - 1;
+    if (others < 1) {
+      for (int64_t k = 0; k < count; k++) f(k);
+      return;
+    }
+    struct Job {
+      F* f;
+      int64_t count;
+      std::atomic<int64_t> next{0}, done{0};
+    };
+    auto job = std::make_shared<Job>();
+    job->f = &f, job->count = count;
+    auto work = [job] {
+      for (int64_t k; (k = job->next.fetch_add(1)) < job->count; job->done.fetch_add(1)) (*job->f)(k);
+    };
+    for (int64_t k = 0; k < others; k++) pool_.Schedule(decltype(work)(work));
+    work();
+    while (job->done.load() < count) std::this_thread::yield();
+  }
+
+ private:
+  ffi::ThreadPool pool_;
+  int64_t threads_;
+};
+
+struct Free {
+  void operator()(void* p) const { operator delete(p, std::align_val_t{64}); }
+};
+template <class T>
+std::unique_ptr<T[], Free> aligned(int64_t size) {
+  return std::unique_ptr<T[], Free>(static_cast<T*>(operator new(size * sizeof(T), std::align_val_t{64})));
+}
+
 template <class T, bool D>
 class Machine {
  public:
-  Machine(int64_t n, bool back) : N_(int64_t{1} << n), back_(back) {}
+  Machine(int64_t n, bool back, Crew crew)
+      : N_(int64_t{1} << n),
+        back_(back),
+        crew_(crew),
+        parts_(N_ < 4 * kPart ? 1 : N_ / kPart),
+        sums_(aligned<T>(parts_ * kSums)) {}
 
   State<T> v, w;              // w is used going back only
   State<T> spare_v, spare_w;  // where permutations write to; then they change places
+
+  // f(begin, end, part) for parts of a loop over `total`, whose number does not depend on that of the threads: neither
+  // does a sum over parts.
+  template <class F>
+  void in_parts(int64_t total, F f) {
+    crew_.share(parts_, [&, total](int64_t k) { f(total * k / parts_, total * (k + 1) / parts_, k); });
+  }
 
   void permute(const Order& order) {
     following(order, [&](auto from) {
       each_plane([&](const T* __restrict p, T* __restrict x) {
         constexpr int64_t B = 16;  // blocks: a transpose stays in the caches
         int64_t columns = std::min(N_, int64_t{1} << order.columns), rows = N_ / columns;
-        for (int64_t r0 = 0; r0 < rows; r0 += B)
-          for (int64_t c0 = 0; c0 < columns; c0 += B)
+        int64_t across = (columns + B - 1) / B, down = (rows + B - 1) / B;
+        in_parts(across * down, [&](int64_t begin, int64_t end, int64_t) {
+          for (int64_t b = begin; b < end; b++) {
+            int64_t r0 = b / across * B, c0 = b % across * B;
             for (int64_t r = r0; r < std::min(rows, r0 + B); r++)
               for (int64_t i = r * columns + c0; i < r * columns + std::min(columns, c0 + B); i++)
                 back_ ? x[from(i)] = p[i] : x[i] = p[from(i)];
+          }
+        });
       });
     });
     exchange();
@@ -329,56 +389,62 @@ class Machine {
   void pair(const int32_t* table, int64_t count, const T* u, const T* du, Cotangent<T> to) {
     Small<T> m = small<T, D>(u, du);
     const int32_t *is = table, *js = table + count, *signs = table + 2 * count;
-    with(m, to, [&](auto&& on, auto&& gather) {
-      for (int64_t k = 0; k < count; k++) on(is[k], js[k], T(signs[k]));
-      for (int64_t k = 0; k < count; k++) gather(is[k], js[k], T(signs[k]));
+    on_pairs(m, to, count, [=](int64_t begin, int64_t end, auto&& f) {
+      for (int64_t k = begin; k < end; k++) f(is[k], js[k], T(signs[k]));
     });
   }
 
   // code: 0 nothing, 1 u00, 2 u11 of each amplitude.
   template <class Code>
   void diagonal(Code code, const T* u, const T* du, Cotangent<T> to) {
-    Small<T> m = small<T, D>(u, du);
-    auto on = [&](const State<T>& s, const auto& m) {
-      for (int64_t i = 0; i < N_; i++)
-        if (int c = code(i)) on_one<T, D>(s, i, m.u[3 * (c - 1)], D ? m.du[3 * (c - 1)] : C<T>{});
-    };
-    if (!back_) return on(v, m);
-    on(v, inverse<D>(m));
-    Dual<T> t[2];
-    for (int64_t i = 0; i < N_; i++)
-      if (int c = code(i)) t[c - 1] += outer<T, D>(w, i, v, i);
-    to.add(0, 4, t[0]), to.add(3, 7, t[1]);
-    on(w, dagger<D>(m));
+    Small<T> m = small<T, D>(u, du), inv = inverse<D>(m), dag = dagger<D>(m);
+    in_parts(N_, [&](int64_t begin, int64_t end, int64_t part) {
+      auto on = [&](const State<T>& s, const auto& m) {
+        for (int64_t i = begin; i < end; i++)
+          if (int c = code(i)) on_one<T, D>(s, i, m.u[3 * (c - 1)], D ? m.du[3 * (c - 1)] : C<T>{});
+      };
+      if (!back_) return on(v, m);
+      on(v, inv);
+      Dual<T> t[2];
+      for (int64_t i = begin; i < end; i++)
+        if (int c = code(i)) t[c - 1] += outer<T, D>(w, i, v, i);
+      std::copy_n(t, 2, duals(part));
+      on(w, dag);
+    });
+    add_up(to, {{0, 4}, {3, 7}});
   }
 
   // starts: where each group begins is table[0][g]; table (d, groups).
   template <class Place>
   void dense(Place place, int64_t groups, int d, const T* u, const T* du, Cotangent<T> to) {
-    Large<T> m = large<T, D>(u, du, d);
-    auto on = [&](const State<T>& s, const auto& m) {
-      C<T> a[1 << kLargest], da[1 << kLargest];
-      for (int64_t g = 0; g < groups; g++) {
-        for (int k = 0; k < d; k++) read<T, D>(s, place(k, g), a[k], da[k]);
-        for (int r = 0; r < d; r++) {
-          C<T> x, dx;
-          for (int k = 0; k < d; k++) {
-            x = x + m.u[r * d + k] * a[k];
-            if (D) dx = dx + m.u[r * d + k] * da[k] + m.du[r * d + k] * a[k];
+    Large<T> m = large<T, D>(u, du, d), inv = back_ ? inverse<D>(m) : m, dag = back_ ? dagger<D>(m) : m;
+    std::vector<Dual<T>> sums(back_ ? parts_ * d * d : 0);
+    in_parts(groups, [&](int64_t begin, int64_t end, int64_t part) {
+      auto on = [&](const State<T>& s, const auto& m) {
+        C<T> a[1 << kLargest], da[1 << kLargest];
+        for (int64_t g = begin; g < end; g++) {
+          for (int k = 0; k < d; k++) read<T, D>(s, place(k, g), a[k], da[k]);
+          for (int r = 0; r < d; r++) {
+            C<T> x, dx;
+            for (int k = 0; k < d; k++) {
+              x = x + m.u[r * d + k] * a[k];
+              if (D) dx = dx + m.u[r * d + k] * da[k] + m.du[r * d + k] * a[k];
+            }
+            write<T, D>(s, place(r, g), x, dx);
           }
-          write<T, D>(s, place(r, g), x, dx);
         }
-      }
-    };
-    if (!back_) return on(v, m);
-    on(v, inverse<D>(m));
-    for (int r = 0; r < d; r++)
-      for (int k = 0; k < d; k++) {
-        Dual<T> t;
-        for (int64_t g = 0; g < groups; g++) t += outer<T, D>(w, place(r, g), v, place(k, g));
-        to.add(r * d + k, d * d + r * d + k, t);
-      }
-    on(w, dagger<D>(m));
+      };
+      if (!back_) return on(v, m);
+      on(v, inv);
+      for (int r = 0; r < d; r++)
+        for (int k = 0; k < d; k++) {
+          Dual<T> t;
+          for (int64_t g = begin; g < end; g++) t += outer<T, D>(w, place(r, g), v, place(k, g));
+          sums[(part * d + r) * d + k] = t;
+        }
+      on(w, dag);
+    });
+    for (size_t k = 0; k < sums.size(); k++) to.add(k % (d * d), d * d + k % (d * d), sums[k]);
   }
 
   // A pair operation by its masks m, x, s, controls, values, in the order of the amplitudes.
@@ -393,15 +459,12 @@ class Machine {
     }
     Small<T> matrix = small<T, D>(u, du);
     int64_t low = x & -x;  // of each pair {i, i ^ x} the one without this bit is visited
-    with(matrix, to, [&](auto&& on, auto&& gather) {
-      auto all = [&](auto&& f) {
-        for (int64_t i = 0; i < N_; i++) {
-          if ((i & low) || (i & controls) != values) continue;
-          bool b = __builtin_parityll(i & m);
-          f(b ? i ^ x : i, b ? i : i ^ x, __builtin_parityll(i & s) ? T(-1) : T(1));
-        }
-      };
-      all(on), all(gather);
+    on_pairs(matrix, to, N_, [=](int64_t begin, int64_t end, auto&& f) {
+      for (int64_t i = begin; i < end; i++) {
+        if ((i & low) || (i & controls) != values) continue;
+        bool b = __builtin_parityll(i & m);
+        f(b ? i ^ x : i, b ? i : i ^ x, __builtin_parityll(i & s) ? T(-1) : T(1));
+      }
     });
   }
 
@@ -423,25 +486,38 @@ class Machine {
     f([=, mask = (int64_t{1} << order.columns) - 1](int64_t i) { return (i & mask) << order.rows | i >> order.columns; });
   }
 
-  // Runs body(on, gather) as the mode needs: forward `on` acts on v; going back first on v, then gather, then on w.
-  template <class Body>
-  void with(const Small<T>& m, Cotangent<T> to, Body body) {
-    auto nothing = [](int64_t, int64_t, T) {};
-    auto act = [](const State<T>& s, const Small<T>& m) {
-      return [&s, &m](int64_t i, int64_t j, T sign) { on_pair<T, D>(s, i, j, sign, m); };
-    };
-    if (!back_) return body(act(v, m), nothing);
+  // A matrix on pairs: visit(begin, end, f) calls f(i, j, sign) for those of a part of the loop over `total`.
+  template <class Visit>
+  void on_pairs(const Small<T>& m, Cotangent<T> to, int64_t total, Visit visit) {
     Small<T> inv = inverse<D>(m), dag = dagger<D>(m);
-    body(act(v, inv), nothing);
-    Dual<T> t[4];
-    body(nothing, [&](int64_t i, int64_t j, T sign) {
-      t[0] += outer<T, D>(w, i, v, i);
-      t[1] += scaled(outer<T, D>(w, i, v, j), sign);
-      t[2] += scaled(outer<T, D>(w, j, v, i), sign);
-      t[3] += outer<T, D>(w, j, v, j);
+    in_parts(total, [&](int64_t begin, int64_t end, int64_t part) {
+      auto act = [&](const State<T>& s, const Small<T>& m) {
+        visit(begin, end, [&](int64_t i, int64_t j, T sign) { on_pair<T, D>(s, i, j, sign, m); });
+      };
+      if (!back_) return act(v, m);
+      act(v, inv);
+      Dual<T> t[4];
+      visit(begin, end, [&](int64_t i, int64_t j, T sign) {
+        t[0] += outer<T, D>(w, i, v, i);
+        t[1] += scaled(outer<T, D>(w, i, v, j), sign);
+        t[2] += scaled(outer<T, D>(w, j, v, i), sign);
+        t[3] += outer<T, D>(w, j, v, j);
+      });
+      std::copy_n(t, 4, duals(part));
+      act(w, dag);
     });
-    for (int k = 0; k < 4; k++) to.add(k, k + 4, t[k]);
-    body(act(w, dag), nothing);
+    add_up(to, {{0, 4}, {1, 5}, {2, 6}, {3, 7}});
+  }
+
+  Dual<T>* duals(int64_t part) { return reinterpret_cast<Dual<T>*>(sums_.get() + part * kSums); }
+
+  // Adds what parts left in `duals`, to real and imaginary parts at these places.
+  void add_up(Cotangent<T> to, std::initializer_list<std::pair<int, int>> places) {
+    if (!back_) return;
+    for (int64_t part = 0; part < parts_; part++) {
+      const Dual<T>* t = duals(part);
+      for (auto [re, im] : places) to.add(re, im, *t++);
+    }
   }
 
   void tile(const Order* order, const int64_t* gates, int64_t count, const T* u, const T* du, Cotangent<T> to) {
@@ -466,8 +542,6 @@ class Machine {
     int64_t mask = offset[rows - 1];
     // For each gate: the matrix for v, and going back that for w; the cotangents.
     Lanes<V> mv[kTileBits], dmv[kTileBits], mw[kTileBits], dmw[kTileBits];
-    V sums[kTileBits][D ? 16 : 8];
-    std::memset(sums, 0, sizeof(sums));
     for (int64_t g = 0; g < count; g++) {
       int64_t at = 8 * gates[2 * g];
       Small<T> m = small<T, D>(u + at, D ? du + at : nullptr);
@@ -475,70 +549,86 @@ class Machine {
       mv[g] = lanes<V>(a.u.data()), mw[g] = lanes<V>(b.u.data());
       if (D) dmv[g] = lanes<V>(a.du.data()), dmw[g] = lanes<V>(b.du.data());
     }
-    alignas(64) T room[kTile / sizeof(T)];
-    State<T> tv = State<T>::at(room, size), tw = State<T>::at(room + kPlanes * size, size);
-    // f(state of the circuit, of the tile, spare) for v, and going back for w.
-    auto both = [&](auto f) {
-      f(v, tv, spare_v);
-      if (back_) f(w, tw, spare_w);
-    };
-    auto whole = [&](auto move) {
-      for (int64_t a = 0; a < rows; a++) move(a * run, offset[a]);
-    };
-    for (int64_t base = 0; base < N_; base = ((base | mask) + run) & ~mask) {
-      both([&](const State<T>& s, const State<T>& t, const State<T>&) {
-        auto copied = [&](int64_t to, int64_t from) {
-          for (int p = 0; p < kPlanes; p++) copy<V>(t[p] + to, s[p] + base + from, run);
-        };
-        if (!order || back_) return whole(copied);
-        following(*order, [&](auto from) {
-          whole([&](int64_t to, int64_t place) {
-            for (int64_t k = 0; k < run; k++) {
-              int64_t i = from(base + place + k);
-              for (int p = 0; p < kPlanes; p++) t[p][to + k] = s[p][i];
-            }
+    in_parts(N_ / size, [&](int64_t begin, int64_t end, int64_t part) {
+      alignas(64) T room[kTile / sizeof(T)];
+      State<T> tv = State<T>::at(room, size), tw = State<T>::at(room + kPlanes * size, size);
+      auto sums = vectors<V>(part);
+      if (back_) std::memset(sums, 0, count * sizeof(*sums));
+      // f(state of the circuit, of the tile, spare) for v, and going back for w.
+      auto both = [&](auto f) {
+        f(v, tv, spare_v);
+        if (back_) f(w, tw, spare_w);
+      };
+      auto whole = [&](auto move) {
+        for (int64_t a = 0; a < rows; a++) move(a * run, offset[a]);
+      };
+      int64_t base = 0;
+      for (int64_t bit = run, rest = begin; rest; bit <<= 1)  // `begin` by the bits that are free
+        if (!(bit & mask)) base |= rest & 1 ? bit : 0, rest >>= 1;
+      for (int64_t k = begin; k < end; k++, base = ((base | mask) + run) & ~mask) {
+        both([&](const State<T>& s, const State<T>& t, const State<T>&) {
+          auto copied = [&](int64_t to, int64_t from) {
+            for (int p = 0; p < kPlanes; p++) copy<V>(t[p] + to, s[p] + base + from, run);
+          };
+          if (!order || back_) return whole(copied);
+          following(*order, [&](auto from) {
+            whole([&](int64_t to, int64_t place) {
+              for (int64_t k = 0; k < run; k++) {
+                int64_t i = from(base + place + k);
+                for (int p = 0; p < kPlanes; p++) t[p][to + k] = s[p][i];
+              }
+            });
           });
         });
-      });
-      for (int64_t step = 0; step < count; step++) {
-        int64_t g = back_ ? count - 1 - step : step;
-        on_tile<T, D, V>(tv, size, run << g, mv[g], dmv[g]);
-        if (!back_) continue;
-        gather_tile<T, D, V>(tv, tw, size, run << g, sums[g]);
-        on_tile<T, D, V>(tw, size, run << g, mw[g], dmw[g]);
+        for (int64_t step = 0; step < count; step++) {
+          int64_t g = back_ ? count - 1 - step : step;
+          on_tile<T, D, V>(tv, size, run << g, mv[g], dmv[g]);
+          if (!back_) continue;
+          gather_tile<T, D, V>(tv, tw, size, run << g, sums[g]);
+          on_tile<T, D, V>(tw, size, run << g, mw[g], dmw[g]);
+        }
+        both([&](const State<T>& s, const State<T>& t, const State<T>& spare) {
+          auto copied = [&](int64_t from, int64_t to) {
+            for (int p = 0; p < kPlanes; p++) copy<V>((order ? spare : s)[p] + base + to, t[p] + from, run);
+          };
+          if (!order || !back_) return whole(copied);
+          following(*order, [&](auto from) {
+            whole([&](int64_t at, int64_t place) {
+              for (int64_t k = 0; k < run; k++) {
+                int64_t i = from(base + place + k);
+                for (int p = 0; p < kPlanes; p++) spare[p][i] = t[p][at + k];
+              }
+            });
+          });
+        });
       }
-      both([&](const State<T>& s, const State<T>& t, const State<T>& spare) {
-        auto copied = [&](int64_t from, int64_t to) {
-          for (int p = 0; p < kPlanes; p++) copy<V>((order ? spare : s)[p] + base + to, t[p] + from, run);
-        };
-        if (!order || !back_) return whole(copied);
-        following(*order, [&](auto from) {
-          whole([&](int64_t at, int64_t place) {
-            for (int64_t k = 0; k < run; k++) {
-              int64_t i = from(base + place + k);
-              for (int p = 0; p < kPlanes; p++) spare[p][i] = t[p][at + k];
-            }
-          });
-        });
-      });
-      if (((base | mask) + run) >= N_) break;
-    }
+    });
     if (order) exchange();
     if (!back_) return;
-    for (int64_t g = 0; g < count; g++)
-      for (int k = 0; k < 4; k++) {
-        auto sum = [&, s = sums[g] + 2 * k](int at) -> C<T> { return {total<T, L>(s[at]), total<T, L>(s[at + 1])}; };
-        (to + 8 * gates[2 * g]).add(k, k + 4, {sum(0), D ? sum(8) : C<T>{}});
-      }
+    for (int64_t part = 0; part < parts_; part++)
+      for (int64_t g = 0; g < count; g++)
+        for (int k = 0; k < 4; k++) {
+          const V* s = vectors<V>(part)[g] + 2 * k;
+          auto sum = [&](int at) -> C<T> { return {total<T, L>(s[at]), total<T, L>(s[at + 1])}; };
+          (to + 8 * gates[2 * g]).add(k, k + 4, {sum(0), D ? sum(8) : C<T>{}});
+        }
   }
+
+  // For each gate of a tile the eight sums of its transitions, and their tangents.
+  template <class V>
+  using Sums = V[D ? 16 : 8];
+  template <class V>
+  Sums<V>* vectors(int64_t part) {
+    return reinterpret_cast<Sums<V>*>(sums_.get() + part * kSums);
+  }
+  static constexpr int64_t kSums = kTileBits * 16 * kBytes / sizeof(T);  // numbers of one part
 
   static constexpr int kPlanes = D ? 4 : 2;  // of a state
   int64_t N_;
   bool back_;
-};
-
-struct Free {
-  void operator()(void* p) const { operator delete(p, std::align_val_t{64}); }
+  Crew crew_;
+  int64_t parts_;
+  std::unique_ptr<T[], Free> sums_;
 };
 
 // Data of one key: (count, members, 2, d, d), its tangent and where its cotangent goes.
@@ -654,7 +744,7 @@ class Program {
 // Operands: ops, tables, V, [dV,] [W, [dW,]] keys x u, [keys x du,] [masks, [which, qubits]].
 // Results: V', [dV'] | W', [dW',] keys x cotangent, [keys x its tangent].
 template <class T, bool D>
-ffi::Error evolve(ffi::RemainingArgs args, ffi::RemainingRets rets, bool back, int64_t keys) {
+ffi::Error evolve(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets, bool back, int64_t keys) {
   int at = 0;
   auto next = [&]() -> ffi::AnyBuffer { return args.get<ffi::AnyBuffer>(at++).value(); };
   auto output = [&](int64_t k) -> ffi::AnyBuffer { return *rets.get<ffi::AnyBuffer>(k).value(); };
@@ -681,9 +771,8 @@ ffi::Error evolve(ffi::RemainingArgs args, ffi::RemainingRets rets, bool back, i
     data.push_back(d);
   }
   int64_t planes = D ? 4 : 2;
-  std::unique_ptr<T[], Free> room(
-      static_cast<T*>(operator new((back ? 4 : 2) * planes * N * sizeof(T), std::align_val_t{64})));
-  Machine<T, D> machine(n, back);
+  auto room = aligned<T>((back ? 4 : 2) * planes * N);
+  Machine<T, D> machine(n, back, Crew(pool));
   State<T>* states[] = {&machine.v, &machine.spare_v, &machine.w, &machine.spare_w};
   for (int k = 0; k < (back ? 4 : 2); k++) *states[k] = State<T>::at(room.get() + k * planes * N, N);
   Program<T, D> program(machine, ops.typed_data<int64_t>(), integers(tables), data);
@@ -695,10 +784,14 @@ ffi::Error evolve(ffi::RemainingArgs args, ffi::RemainingRets rets, bool back, i
   }
   auto in = [&](T* re, T* im, const ffi::AnyBuffer& from, int64_t s) {
     const T* x = from.typed_data<T>() + s * N;
-    std::memcpy(re, x, N * sizeof(T)), std::memcpy(im, x + S * N, N * sizeof(T));
+    machine.in_parts(N, [&](int64_t begin, int64_t end, int64_t) {
+      std::copy(x + begin, x + end, re + begin), std::copy(x + S * N + begin, x + S * N + end, im + begin);
+    });
   };
   auto out = [&](T* to, const T* re, const T* im, int64_t s) {
-    std::memcpy(to + s * N, re, N * sizeof(T)), std::memcpy(to + (S + s) * N, im, N * sizeof(T));
+    machine.in_parts(N, [&](int64_t begin, int64_t end, int64_t) {
+      std::copy(re + begin, re + end, to + s * N + begin), std::copy(im + begin, im + end, to + (S + s) * N + begin);
+    });
   };
   for (int64_t s = 0; s < S; s++) {
     auto &v = machine.v, &w = machine.w;
@@ -714,14 +807,20 @@ ffi::Error evolve(ffi::RemainingArgs args, ffi::RemainingRets rets, bool back, i
   return ffi::Error::Success();
 }
 
-ffi::Error run(int64_t mode, int64_t keys, ffi::RemainingArgs args, ffi::RemainingRets rets) {
+ffi::Error run(ffi::ThreadPool pool, int64_t mode, int64_t keys, ffi::RemainingArgs args, ffi::RemainingRets rets) {
   bool single = args.get<ffi::AnyBuffer>(2).value().element_type() == ffi::DataType::F32;
   bool tangent = mode & 1, back = mode & 2;
-  if (single) return tangent ? evolve<float, true>(args, rets, back, keys) : evolve<float, false>(args, rets, back, keys);
-  return tangent ? evolve<double, true>(args, rets, back, keys) : evolve<double, false>(args, rets, back, keys);
+  auto evolved = single ? (tangent ? evolve<float, true> : evolve<float, false>)
+                        : (tangent ? evolve<double, true> : evolve<double, false>);
+  return evolved(pool, args, rets, back, keys);
 }
 
 }  // namespace
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(PullbackCircuit, run,
-                              ffi::Ffi::Bind().Attr<int64_t>("mode").Attr<int64_t>("keys").RemainingArgs().RemainingRets());
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Attr<int64_t>("mode")
+                                  .Attr<int64_t>("keys")
+                                  .RemainingArgs()
+                                  .RemainingRets());
