@@ -151,6 +151,25 @@ def test_all_modes():
     check_derivatives(energy, circuit.parameters, samples=1, throw=True)
 
 
+def test_derivatives_of_means():
+    """By the couplings and the state, in all modes and, for two states at once, against matrices."""
+    rng = np.random.default_rng(4)
+    c, psi = jnp.asarray(rng.normal(size=3)), jnp.asarray(rng.normal(size=(2, 2, 4)))
+    strings = qc.PauliSum(2, {"X0 Y1": 1.0, "Z1": 1.0, "Y0": 1.0}).strings
+    dense_strings = [dense.pauli(word) for word in ("XY", "IZ", "YI")]
+
+    def means(c, psi):
+        return qc.expect(qc.PauliSum.of(2, strings, c), qc.Circuit(2, []), psi[0] + 1j * psi[1])
+
+    z = psi[0] + 1j * psi[1]
+    each = np.einsum("sa,kab,sb->sk", z.conj(), dense_strings, z).real
+    np.testing.assert_allclose(jax.jacobian(means)(c, psi), each, atol=1e-14)
+    image = np.einsum("k,kab,sb->sa", c, dense_strings, z)
+    gradient = jax.grad(lambda psi: means(c, psi)[1])(psi)
+    np.testing.assert_allclose(gradient[:, 1], 2 * np.stack([image[1].real, image[1].imag]), atol=1e-14)
+    check_derivatives(means, c, psi, samples=1, throw=True)
+
+
 @pytest.mark.slow
 def test_large_evolution():
     """Strings that do not commute on more qubits than become a matrix: a Chebyshev series."""

@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 from jax.sharding import Mesh, PartitionSpec
 
 from pullback.circuits._evolve import cast, through
@@ -329,11 +330,36 @@ def on_devices(circuit, V, mesh: Mesh, adjoint, finish, arguments, out_specs):
     )
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
 def mean_on_devices(observable, V, g: int):
     """⟨ψ|H|ψ⟩ from the parts of all devices, (S,)."""
+    return _summed(V, _image(observable, V, g))
+
+
+def _mean_jvp(g, primals, tangents):
+    """As that of `mean` on one device."""
+    (observable, V), (d_observable, dV) = primals, tangents
+    image = _image(observable, V, g)
+    tangent = jnp.zeros(V.shape[1], V.dtype)
+    if not isinstance(dV, SymbolicZero):
+        tangent += 2 * _summed(dV, image)
+    if not isinstance(d_observable.coefficients, SymbolicZero):
+        tangent += mean_on_devices(d_observable, V, g)
+    return _summed(V, image), tangent
+
+
+mean_on_devices.defjvp(_mean_jvp, symbolic_zeros=True)
+
+
+def _summed(a, b):
+    return jax.lax.psum(jnp.sum(a * b, (0, 2)), AXIS)
+
+
+def _image(observable, V, g: int):
+    """H ψ."""
     local = observable.n - g
     i = indices(local)
-    H = jnp.zeros_like(V)  # the product with V, summed first: then reverse mode keeps no term of it
+    H = jnp.zeros_like(V)
     for x, even, odd in observable.diagonals(V.dtype, i):
         Y = flipped(V, x & ((1 << local) - 1))
         if far := x >> local:
@@ -342,4 +368,4 @@ def mean_on_devices(observable, V, g: int):
             H += even * Y
         if odd is not None:  # times -i
             H += odd * jnp.stack([Y[1], -Y[0]])
-    return jax.lax.psum(jnp.sum(V * H, (0, 2)), AXIS)
+    return H

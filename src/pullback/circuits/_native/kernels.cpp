@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <list>
 #include <map>
 #include <memory>
 #include <new>
@@ -88,7 +89,8 @@ struct Cotangent {
   Cotangent operator+(int64_t k) const { return {out + k, dout ? dout + k : nullptr}; }
 };
 
-// A permutation of amplitudes: by a table, or of a matrix of 2^rows rows and 2^columns columns by its transpose.
+// A permutation of amplitudes, amplitude i comes from table[i]; or of a matrix of 2^columns rows and 2^rows columns to
+// its transpose. Going back it is the inverse: gathering is faster than scattering.
 struct Order {
   const int32_t* table;
   int rows, columns;
@@ -367,8 +369,7 @@ class Machine {
           for (int64_t b = begin; b < end; b++) {
             int64_t r0 = b / across * B, c0 = b % across * B;
             for (int64_t r = r0; r < std::min(rows, r0 + B); r++)
-              for (int64_t i = r * columns + c0; i < r * columns + std::min(columns, c0 + B); i++)
-                back_ ? x[from(i)] = p[i] : x[i] = p[from(i)];
+              for (int64_t i = r * columns + c0; i < r * columns + std::min(columns, c0 + B); i++) x[i] = p[from(i)];
           }
         });
       });
@@ -380,9 +381,8 @@ class Machine {
   void gates(const Order* order, const int64_t* gates, int64_t count, const T* u, const T* du, Cotangent<T> to) {
     int64_t tiles = (count + kTileBits - 1) / kTileBits;
     for (int64_t k = 0; k < tiles; k++) {
-      bool permuted = order && k == (back_ ? tiles - 1 : 0);
       int64_t first = k * kTileBits;
-      tile(permuted ? order : nullptr, gates + 2 * first, std::min<int64_t>(kTileBits, count - first), u, du, to);
+      tile(k ? nullptr : order, gates + 2 * first, std::min<int64_t>(kTileBits, count - first), u, du, to);
     }
   }
 
@@ -570,7 +570,7 @@ class Machine {
           auto copied = [&](int64_t to, int64_t from) {
             for (int p = 0; p < kPlanes; p++) copy<V>(t[p] + to, s[p] + base + from, run);
           };
-          if (!order || back_) return whole(copied);
+          if (!order) return whole(copied);
           following(*order, [&](auto from) {
             whole([&](int64_t to, int64_t place) {
               for (int64_t k = 0; k < run; k++) {
@@ -588,17 +588,8 @@ class Machine {
           on_tile<T, D, V>(tw, size, run << g, mw[g], dmw[g]);
         }
         both([&](const State<T>& s, const State<T>& t, const State<T>& spare) {
-          auto copied = [&](int64_t from, int64_t to) {
+          whole([&](int64_t from, int64_t to) {
             for (int p = 0; p < kPlanes; p++) copy<V>((order ? spare : s)[p] + base + to, t[p] + from, run);
-          };
-          if (!order || !back_) return whole(copied);
-          following(*order, [&](auto from) {
-            whole([&](int64_t at, int64_t place) {
-              for (int64_t k = 0; k < run; k++) {
-                int64_t i = from(base + place + k);
-                for (int p = 0; p < kPlanes; p++) spare[p][i] = t[p][at + k];
-              }
-            });
           });
         });
       }
@@ -643,12 +634,13 @@ struct Data {
 template <class T, bool D>
 class Program {
  public:
-  Program(Machine<T, D>& machine, const int64_t* ops, const int32_t* tables, std::vector<Data<T>> data)
-      : machine_(machine), tables_(tables), data_(std::move(data)) {
+  Program(Machine<T, D>& machine, bool back, const int64_t* ops, const int32_t* tables, std::vector<Data<T>> data)
+      : machine_(machine), back_(back), tables_(tables), data_(std::move(data)) {
     count_ = ops[0], n_ = ops[1];
     const int64_t* op = ops + 3;
     for (int64_t k = 0; k < ops[2]; k++, op += op[0]) {
       ops_.push_back(op);
+      if (op[1] == kPermutation) orders_[op] = order(op);
       if (op[1] != kDiagonal) continue;
       auto& codes = codes_[op];
       for (int64_t i = 0; i < int64_t{1} << n_; i++) {
@@ -661,11 +653,18 @@ class Program {
   const int32_t *masks = nullptr, *which = nullptr, *qubits = nullptr;  // of a dynamic segment
   int64_t widest = 0;
 
-  void run(bool back) {
-    for (int64_t s = 0; s < count_; s++) {
-      int64_t l = back ? count_ - 1 - s : s;
-      for (size_t k = 0; k < ops_.size(); k++) step(back ? ops_.size() - 1 - k : k, l);
-    }
+  void run() {
+    const Order* waiting = nullptr;  // a permutation that the next gates do, if they follow it
+    for (int64_t s = 0; s < count_; s++)
+      for (size_t k = 0; k < ops_.size(); k++) {
+        const int64_t* op = ops_[back_ ? ops_.size() - 1 - k : k];
+        if (waiting && op[1] != kGates) machine_.permute(*std::exchange(waiting, nullptr));
+        if (op[1] == kPermutation)
+          waiting = &orders_.at(op);
+        else
+          step(op, back_ ? count_ - 1 - s : s, std::exchange(waiting, nullptr));
+      }
+    if (waiting) machine_.permute(*waiting);
   }
 
  private:
@@ -681,18 +680,11 @@ class Program {
   }
 
   // op: length, code, ...
-  void step(size_t k, int64_t l) {
-    const int64_t* op = ops_[k];
+  void step(const int64_t* op, int64_t l, const Order* before) {
     switch (op[1]) {
-      case kPermutation:  // rows (0: table), table
-        if (k + 1 < ops_.size() && ops_[k + 1][1] == kGates) return;  // which do it
-        return machine_.permute(order(op));
-      case kGates: {  // key, first member, (member, bit) ...
-        bool permuted = k > 0 && ops_[k - 1][1] == kPermutation;
-        Order before = permuted ? order(ops_[k - 1]) : Order{};
-        return machine_.gates(permuted ? &before : nullptr, op + 4, (op[0] - 4) / 2, u(op[2], l, op[3]),
-                              du(op[2], l, op[3]), to(op[2], l, op[3]));
-      }
+      case kGates:  // key, first member, (member, bit) ...
+        return machine_.gates(before, op + 4, (op[0] - 4) / 2, u(op[2], l, op[3]), du(op[2], l, op[3]),
+                              to(op[2], l, op[3]));
       case kPair:  // key, member, table, pairs
         return machine_.pair(tables_ + op[4], op[5], u(op[2], l, op[3]), du(op[2], l, op[3]), to(op[2], l, op[3]));
       case kDiagonal: {  // key, member, layout, m, controls, values
@@ -711,9 +703,17 @@ class Program {
     }
   }
 
-  Order order(const int64_t* op) const {
-    int rows = op[2] ? __builtin_ctzll(op[2]) : 0;
-    return {op[2] ? nullptr : tables_ + op[3], rows, static_cast<int>(n_) - rows};
+  // op: length, code, rows (0: table), table
+  Order order(const int64_t* op) {
+    if (op[2]) {
+      int rows = __builtin_ctzll(op[2]), columns = static_cast<int>(n_) - rows;
+      return back_ ? Order{nullptr, columns, rows} : Order{nullptr, rows, columns};
+    }
+    const int32_t* table = tables_ + op[3];
+    if (!back_) return {table, 0, static_cast<int>(n_)};
+    auto& inverse = inverses_.emplace_back(int64_t{1} << n_);
+    for (int64_t i = 0; i < int64_t{1} << n_; i++) inverse[table[i]] = i;
+    return {inverse.data(), 0, static_cast<int>(n_)};
   }
 
   void dynamic(int64_t dense_first, int64_t l) {
@@ -734,10 +734,13 @@ class Program {
   }
 
   Machine<T, D>& machine_;
+  bool back_;
   const int32_t* tables_;
   std::vector<Data<T>> data_;
   std::vector<const int64_t*> ops_;
   std::map<const int64_t*, std::vector<uint8_t>> codes_;
+  std::map<const int64_t*, Order> orders_;
+  std::list<std::vector<int32_t>> inverses_;
   int64_t count_, n_;
 };
 
@@ -775,7 +778,7 @@ ffi::Error evolve(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingR
   Machine<T, D> machine(n, back, Crew(pool));
   State<T>* states[] = {&machine.v, &machine.spare_v, &machine.w, &machine.spare_w};
   for (int k = 0; k < (back ? 4 : 2); k++) *states[k] = State<T>::at(room.get() + k * planes * N, N);
-  Program<T, D> program(machine, ops.typed_data<int64_t>(), integers(tables), data);
+  Program<T, D> program(machine, back, ops.typed_data<int64_t>(), integers(tables), data);
   if (at < static_cast<int>(args.size())) program.masks = integers(next());
   if (at < static_cast<int>(args.size())) {
     program.which = integers(next());
@@ -799,7 +802,7 @@ ffi::Error evolve(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingR
     if (D) in(v.dre, v.dim, dV, s);
     if (back) in(w.re, w.im, W, s);
     if (back && D) in(w.dre, w.dim, dW, s);
-    program.run(back);
+    program.run();
     auto& end = back ? w : v;
     out(result(0), end.re, end.im, s);
     if (D) out(result(1), end.dre, end.dim, s);
