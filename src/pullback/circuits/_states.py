@@ -14,15 +14,23 @@ from jaxtyping import Array, Complex, Float, Inexact, Int
 from pullback.circuits._circuit import Circuit
 from pullback.circuits._doubled import doubled
 from pullback.circuits._evolve import evolve, uncompute
-from pullback.circuits._input import at_least_single, integers
+from pullback.circuits._input import at_least_single, integers, qubit_count
 from pullback.circuits._pauli import PauliSum
 from pullback.circuits._sharded import AXIS, mean_on_devices, on_devices
 from pullback.core import Adjoint, Checkpoint, InputError, Uncompute
 from pullback.linalg import funmh
 
+_MOST = 40  # qubits of a state
+
 
 def zero_state(n: int, dtype: type | np.dtype = complex) -> Inexact[Array, " N"]:
-    """|0…0⟩ of n qubits."""
+    """|0…0⟩ of n qubits.
+
+    Raises:
+        InputError: n is no number of qubits, or so large that no memory holds 2^n amplitudes.
+    """
+    if qubit_count("zero_state", n) > _MOST:
+        raise InputError(f"zero_state: n = {n}; a state of more than {_MOST} qubits fits into no memory.")
     return jnp.zeros(1 << n, dtype).at[0].set(1)
 
 

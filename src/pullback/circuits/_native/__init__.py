@@ -21,6 +21,7 @@ FORWARD, TANGENT, ADJOINT, ADJOINT_TANGENT = range(4)  # of kernels.cpp
 _PERMUTATION, _GATES, _PAIR, _DIAGONAL, _DENSE, _DYNAMIC = range(6)
 _KERNELS = (Locals, Pair, Diagonal, Dense, Move, Dynamic)  # themselves: what is derived from them does other things
 _LARGEST = 6  # qubits of a dense matrix, as in kernels.cpp
+_MOST = 30  # qubits: tables are of 32-bit integers
 _TARGET = "pullback_circuit"
 
 
@@ -73,6 +74,14 @@ def run(mode: int, segment, pure, states: tuple, data: dict, tangents: dict, fix
     return jax.lax.platform_dependent(*operands, cpu=native, default=pure)
 
 
+def _is_encodable(kernel) -> bool:
+    return type(kernel) in _KERNELS and max(_sizes(kernel), default=0) <= _LARGEST and _qubits(kernel) <= _MOST
+
+
+def _qubits(kernel) -> int:
+    return kernel.n if isinstance(kernel, Dynamic) else len(kernel.layout).bit_length() - 1
+
+
 def _sizes(kernel) -> tuple[int, ...]:
     """Of its matrices, in qubits."""
     if isinstance(kernel, Dense):
@@ -88,7 +97,7 @@ def _order(key):
 def _encoded(segment) -> tuple[np.ndarray, np.ndarray]:
     """The operations of a segment and their tables; empty if one of them is not among those of the library."""
     none = np.zeros(0, np.int64), np.zeros(0, np.int32)
-    if not all(type(kernel) in _KERNELS and max(_sizes(kernel), default=0) <= _LARGEST for kernel in segment.kernels):
+    if not all(map(_is_encodable, segment.kernels)):
         return none
     keys = sorted(segment.recipes, key=_order)
     ops: list[list[int]] = []
@@ -127,6 +136,6 @@ def _encoded(segment) -> tuple[np.ndarray, np.ndarray]:
                 permutation(kernel.there)
             case Dynamic():
                 ops.append([_DYNAMIC, int("pair" in keys)])
-        n = kernel.n if isinstance(kernel, Dynamic) else len(kernel.layout).bit_length() - 1
+        n = _qubits(kernel)
     flat = [x for op in ops for x in (len(op) + 1, *op)]
     return np.array([segment.count, n, len(ops), *flat], np.int64), np.concatenate([*tables, np.zeros(1, np.int32)])
