@@ -144,7 +144,7 @@ def test_mixed_precisions():
     np.testing.assert_array_equal(circuit.parameters, [0.5, 0.25, 1.0])
 
 
-@pytest.mark.parametrize("half", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("half", [pytest.param(jnp.float16, marks=pytest.mark.slow), jnp.bfloat16])
 def test_half_precision(half):
     """States and parameters are promoted; derivatives come back in the precision of what they are by."""
     assert qc.state(qc.Circuit(1, [qc.H]), qc.zero_state(1, half)).dtype == jnp.complex64
