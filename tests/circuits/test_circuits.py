@@ -252,6 +252,22 @@ def test_programs_do_not_grow():
     np.testing.assert_allclose(alone.matrix(), np.linalg.matrix_power(turn, 40), atol=1e-13)
 
 
+@pytest.mark.parametrize("pairs", ["ring of growing range", "bricks of SWAP"])
+def test_targets_that_change_from_layer_to_layer(pairs):
+    """Layers that are equal but for the targets of their permutations are no repetition."""
+    n, blocks, exact = 4, [], np.eye(16)[0]
+    for k in range(4):
+        for q in range(n):
+            blocks.append(qc.put(q, qc.Ry(0.3 + q)))
+            exact = dense.embed(dense.exp_pauli(dense.Y, 0.3 + q), [q], n) @ exact
+        bricks = [(0, 1), (2, 3)] if k % 2 else [(0, 2), (1, 3)]
+        for a, b in bricks if "SWAP" in pairs else [(q, (q + 1 + k % (n - 1)) % n) for q in range(n)]:
+            blocks.append(qc.put((a, b), qc.SWAP if "SWAP" in pairs else qc.CNOT))
+            matrix = (dense.CONSTANT["SWAP"], [a, b]) if "SWAP" in pairs else (dense.X, [b])
+            exact = dense.embed(*matrix, n, *([[a], [1]] if "ring" in pairs else [])) @ exact
+    np.testing.assert_allclose(qc.state(qc.Circuit(n, blocks)), exact, atol=1e-14)
+
+
 @pytest.mark.parametrize(
     "adjoint",
     [

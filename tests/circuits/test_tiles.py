@@ -133,8 +133,8 @@ def test_one_group(first):
         return np.stack([x.real, x.imag])
 
     exact = parts(on_state(full, z)), parts(on_state(full, dz) + on_state(d_full, z))
-    np.testing.assert_allclose(kernels.tiles.apply(V, u, group), exact[0], atol=1e-11)
-    for found, expected in zip(kernels.tiles.tangent(V, dV, u, du, group), exact):
+    np.testing.assert_allclose(kernels.tiles.apply(V, u, [group]), exact[0], atol=1e-11)
+    for found, expected in zip(kernels.tiles.tangent(V, dV, u, du, [group]), exact):
         np.testing.assert_allclose(found, expected, atol=1e-11)
     found = kernels.tiles.pull(V, W, u, group)
     np.testing.assert_allclose(found[1], parts(on_state(full, w)), atol=1e-11)

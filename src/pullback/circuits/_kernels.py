@@ -30,6 +30,7 @@ import numpy as np
 from pullback.circuits import _tiles as tiles
 from pullback.circuits._gates import Masks
 from pullback.circuits._pauli import flipped
+from pullback.core import fused
 
 Layout = np.ndarray
 _BLOCK = 3  # qubits whose transition matrices come from one product of matrices
@@ -202,43 +203,50 @@ class Locals:
         return jnp.stack([found[k] for k in range(self.members)])
 
 
-def _groups(V, gates):
-    """Groups of gates that share a pass over the state, of one gate each where it is small."""
-    most = tiles.WIDTH if V.shape[-1] >= 1 << _LARGE and jax.default_backend() == "cpu" else 1
-    return tiles.grouped(gates, most)
-
-
 def _held(u):
     """Matrices as an array of its own: XLA would read them from where they were transposed, once per amplitude."""
     return jax.lax.optimization_barrier(u)
 
 
 def _gates(V, u, gates):
-    for group in _groups(V, gates):
-        match group.gates:
-            case [(k, p)]:
-                V = _gate(V, u[k], p)
-            case _:
-                V = tiles.apply(V, u, group)
-    return V
+    return _chosen(_one_by_one, tiles.apply, gates, V, u)
 
 
 def _gate_tangents(V, dV, u, du, gates):
-    for group in _groups(V, gates):
-        match group.gates:
-            case [(k, p)]:
-                V, dV = _gate(V, u[k], p), _gate_tangent(V, dV, u[k], du[k], p)
-            case _:
-                V, dV = tiles.tangent(V, dV, u, du, group)
-    return V, dV
+    return _chosen(_tangents_one_by_one, tiles.tangent, gates, V, dV, u, du)
 
 
 def _pulled(V, W, u, gates):
     """V and W after gates, and the cotangents of their K there."""
-    groups = _groups(V, gates)
-    if all(len(group.gates) == 1 for group in groups):
-        V, W = jnp.split(_gates(jnp.concatenate([V, W], 1), u, gates), 2, 1)
-        return V, W, _transitions(V, W, gates)
+    return _chosen(_pulled_one_by_one, _pulled_in_groups, gates, V, W, u)
+
+
+def _chosen(one_by_one, in_groups, gates, V, *operands):
+    """By a pass for each gate or, for large states on CPUs, for groups of them; differentiated is always the former."""
+    parts = partial(one_by_one, gates=gates)
+    if len(gates) < 2 or V.shape[-1] < 1 << _LARGE or jax.default_backend() != "cpu":
+        return parts(V, *operands)
+    return fused(partial(in_groups, groups=tiles.grouped(gates, tiles.WIDTH)), parts, V, *operands)
+
+
+def _one_by_one(V, u, gates):
+    for k, p in gates:
+        V = _gate(V, u[k], p)
+    return V
+
+
+def _tangents_one_by_one(V, dV, u, du, gates):
+    for k, p in gates:
+        V, dV = _gate(V, u[k], p), _gate_tangent(V, dV, u[k], du[k], p)
+    return V, dV
+
+
+def _pulled_one_by_one(V, W, u, gates):
+    V, W = jnp.split(_one_by_one(jnp.concatenate([V, W], 1), u, gates), 2, 1)
+    return V, W, _transitions(V, W, gates)
+
+
+def _pulled_in_groups(V, W, u, groups):
     found: dict[int, Any] = {}
     for group in groups:
         V, W, Q = tiles.pull(V, W, u, group)

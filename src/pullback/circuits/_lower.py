@@ -67,6 +67,8 @@ class Item(NamedTuple):
             return self.sort, tuple(sorted(self.members))
         if self.sort in ("matrix", "evolution", "channel"):
             return self.sort, self.members[0].chain[0][0]
+        if self.sort == "permutation":  # whose masks are of the controls alone
+            return self.sort, tuple((m.masks, steps[m.chain[0][0]].targets) for m in self.members.values())
         return self.sort, tuple(m.masks for m in self.members.values())
 
 

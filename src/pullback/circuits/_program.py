@@ -387,7 +387,7 @@ def _numbers(values: list[Any]) -> Array | np.ndarray:
         pass
     try:  # half precisions, of which NumPy knows no common type
         return jnp.stack([jnp.asarray(v) for v in values])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError("Circuit: an angle is not a number.") from None
 
 

@@ -2,7 +2,8 @@
 
 A state is cut into tiles of all 2^w values of a group's qubits by some hundred amplitudes: they stay in the first cache
 while the matrix of the group, a Kronecker product, is applied and transition matrices are summed, and they are
-written back to where they were. It is for CPUs: the tiles of a state come one after another.
+written back to where they were. It is for CPUs: the tiles of a state come one after another. Nothing here is to be
+differentiated: the transpose of reading a tile would add to a whole state.
 """
 
 from collections.abc import Sequence
@@ -37,16 +38,23 @@ def grouped(gates: Sequence[tuple[int, int]], most: int) -> list[Group]:
     return groups
 
 
-def apply(V, u, group: Group):
-    """The gates of the group on V (2, S, N); u are the matrices of all members."""
-    M = _matrix(u, group)
-    return _sweep(lambda total, v: (total, M @ v), 0, group, V)[1]
+def apply(V, u, groups: Sequence[Group]):
+    """The gates of the groups on V (2, S, N); u are the matrices of all members."""
+    for group in groups:
+        M = _matrix(u, group)
+        _, V = _sweep(lambda total, v, M=M: (total, M @ v), 0, group, V)
+    return V
 
 
-def tangent(V, dV, u, du, group: Group):
+def tangent(V, dV, u, du, groups: Sequence[Group]):
     """u V and u dV + du V."""
-    M, dM = jax.jvp(lambda u: _matrix(u, group), (u,), (du,))
-    _, V, dV = _sweep(lambda total, v, dv: (total, M @ v, M @ dv + dM @ v), 0, group, V, dV)
+    for group in groups:
+        M, dM = jax.jvp(lambda u, group=group: _matrix(u, group), (u,), (du,))
+
+        def step(total, v, dv, M=M, dM=dM):
+            return total, M @ v, M @ dv + dM @ v
+
+        _, V, dV = _sweep(step, 0, group, V, dV)
     return V, dV
 
 

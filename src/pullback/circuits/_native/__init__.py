@@ -59,6 +59,7 @@ def run(mode: int, segment, pure, states: tuple, data: dict, tangents: dict, fix
     def native(states, data, tangents, fixed):
         keys = sorted(data, key=_order)
         ops, tables = _encoded(segment)
+        ops = np.array([len(data[keys[0]]), *ops[1:]])  # repetitions: with checkpoints those between two of them
         integers = [fixed[name] for name in ("masks", "which", "qubits") if name in fixed]
         flat = [*states, *(data[k] for k in keys), *(tangents[k] for k in keys if tangents), *integers]
         values = 1 + (mode in (TANGENT, ADJOINT_TANGENT))  # a value, or a value and its tangent
