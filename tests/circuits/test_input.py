@@ -48,6 +48,7 @@ def random_states(*shape):
         (lambda: qc.Circuit(2.0, []), "must be an integer"),
         (lambda: qc.Circuit("a", []), "must be an integer"),
         (lambda: qc.Circuit(0, []), "at least one qubit"),
+        (lambda: qc.Circuit(1, [qc.Rx(2**70)]), "an angle is not a number"),
         (lambda: qc.zero_state(0), "zero_state: .* at least one qubit"),
         (lambda: qc.state(qc.Circuit(127, [qc.put(126, qc.H)])), "more than 40 qubits"),
         (lambda: qc.PauliSum(2.5, {"Z0": 1.0}), "PauliSum: n = 2.5; the number of qubits must be an integer"),

@@ -13,6 +13,7 @@ import pytest
 
 from pullback import circuits as qc
 from pullback.circuits import _native as native
+from pullback.core import Uncompute
 
 pytestmark = pytest.mark.skipif(not native.is_available(), reason="the library is not compiled here")
 N = 7
@@ -106,6 +107,19 @@ def test_reverse_over_reverse(monkeypatch):
     fast = jax.jit(jax.grad(value))(circuit.parameters)
     monkeypatch.setattr(native, "is_available", lambda: False)
     np.testing.assert_allclose(fast, jax.jit(jax.grad(value))(circuit.parameters), atol=1e-11)
+
+
+def test_states_in_between(monkeypatch):
+    """A state stored every two layers of five, and the last layer by itself."""
+    circuit = repeated(N, 5)
+
+    def energy(theta):
+        return qc.expect(qc.heisenberg(N), circuit.with_parameters(theta), adjoint=Uncompute(checkpoint_every=2))
+
+    fast = jax.jit(jax.grad(energy))(circuit.parameters)
+    monkeypatch.setattr(native, "is_available", lambda: False)
+    slow = jax.jit(lambda theta: jax.grad(energy)(theta))(circuit.parameters)
+    np.testing.assert_allclose(fast, slow, atol=1e-11)
 
 
 def test_batches():

@@ -143,17 +143,17 @@ def _state_on_devices(circuit, initial, adjoint, mesh):
     return on_devices(circuit, V, mesh, adjoint, finish, None, PartitionSpec(None, AXIS)).reshape(shape)
 
 
-def _means_on_devices(observables, circuit, initial, adjoint, mesh):
-    if not circuit.is_unitary or any(h.n != circuit.n for h in observables):
+def _means_on_devices(several, circuit, initial, adjoint, mesh):
+    if not circuit.is_unitary or any(h.n != circuit.n for h in several):
         raise InputError("expect: on many devices circuits are unitary, and observables act on all of their qubits.")
     V, shape = (None, (1,)) if initial is None else split(circuit, initial)
     g = mesh.size.bit_length() - 1
 
-    def finish(V, observables):
-        return jnp.stack([mean_on_devices(h, V, g) for h in observables])
+    def finish(V, several):
+        return jnp.stack([mean_on_devices(h, V, g) for h in several])
 
-    found = on_devices(circuit, V, mesh, adjoint or Uncompute(), finish, observables, PartitionSpec())
-    return [*found.reshape(len(observables), *shape[:-1])]
+    found = on_devices(circuit, V, mesh, adjoint or Uncompute(), finish, several, PartitionSpec())
+    return [*found.reshape(len(several), *shape[:-1])]
 
 
 def _after(circuit, initial, adjoint):

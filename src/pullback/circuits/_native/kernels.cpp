@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <list>
 #include <map>
 #include <memory>
@@ -323,7 +324,7 @@ class Crew {
     };
     for (int64_t k = 0; k < others; k++) pool_.Schedule(decltype(work)(work));
     work();
-    while (job->done.load() < count) std::this_thread::yield();
+    while (job->done.load() < count) std::this_thread::yield();  // others are at their last parts: short
   }
 
  private:
@@ -414,7 +415,7 @@ class Machine {
     add_up(to, {{0, 4}, {3, 7}});
   }
 
-  // starts: where each group begins is table[0][g]; table (d, groups).
+  // place(k, g): the amplitude k < d of group g.
   template <class Place>
   void dense(Place place, int64_t groups, int d, const T* u, const T* du, Cotangent<T> to) {
     Large<T> m = large<T, D>(u, du, d), inv = back_ ? inverse<D>(m) : m, dag = back_ ? dagger<D>(m) : m;
@@ -540,7 +541,7 @@ class Machine {
         if (a >> g & 1) offset[a] |= int64_t{1} << gates[2 * g + 1];
     }
     int64_t mask = offset[rows - 1];
-    // For each gate: the matrix for v, and going back that for w; the cotangents.
+    // For each gate: the matrix for v, and going back that for w.
     Lanes<V> mv[kTileBits], dmv[kTileBits], mw[kTileBits], dmw[kTileBits];
     for (int64_t g = 0; g < count; g++) {
       int64_t at = 8 * gates[2 * g];
@@ -563,8 +564,11 @@ class Machine {
         for (int64_t a = 0; a < rows; a++) move(a * run, offset[a]);
       };
       int64_t base = 0;
-      for (int64_t bit = run, rest = begin; rest; bit <<= 1)  // `begin` by the bits that are free
-        if (!(bit & mask)) base |= rest & 1 ? bit : 0, rest >>= 1;
+      for (int64_t bit = run, rest = begin; rest; bit <<= 1) {  // `begin`, by the bits that are not of gates
+        if (bit & mask) continue;
+        if (rest & 1) base |= bit;
+        rest >>= 1;
+      }
       for (int64_t k = begin; k < end; k++, base = ((base | mask) + run) & ~mask) {
         both([&](const State<T>& s, const State<T>& t, const State<T>&) {
           auto copied = [&](int64_t to, int64_t from) {
