@@ -81,6 +81,22 @@ def test_random_circuits(seed, prefix, body, count, suffix):
     np.testing.assert_allclose(jax.jit(qc.state)(circuit, psi), exact, atol=1e-12)
 
 
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 30))])
+def test_layers_that_differ_in_one_gate(seed):
+    """What nearly repeats is no repetition."""
+    rng, n = np.random.default_rng(seed), 4
+    layer, gates = [*zip(*random_gates(rng, n, 4))], []
+    for _ in range(5):
+        row = list(layer)
+        if rng.random() < 0.6:
+            ((block,), (matrix,)) = random_gates(rng, n, 1)
+            row[rng.integers(len(row))] = block, matrix
+        gates += row
+    blocks, matrices = zip(*gates)
+    exact = product(matrices, np.eye(1 << n)[0])
+    np.testing.assert_allclose(qc.state(qc.Circuit(n, blocks)), exact, atol=1e-12)
+
+
 def test_definitions():
     """Every gate by its matrix, in one circuit each of which is compiled once."""
     for name, u in dense.CONSTANT.items():
