@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, ArrayLike, Complex, Inexact
 
 from pullback.circuits._input import at_least_single, is_real, qubit_count
@@ -251,6 +252,22 @@ class PauliSum(eqx.Module):
         """What `from_string` reads, to the last digit."""
         terms = zip(np.asarray(self.coefficients).tolist(), self.strings)
         return " + ".join(f"{c!r}*{s}" for c, s in terms) or "0.0*I"
+
+
+def mean_jvp(mean, image, product, primals, tangents):
+    """The rule of mean(H, ψ) = product(ψ, image(H, ψ)): 2 Re ⟨dψ|Hψ⟩ + ⟨ψ|dH|ψ⟩.
+
+    It is one product with H, where JAX would undo each of its terms. Tangents may be symbolic zeros.
+    """
+    (observable, psi), (d_observable, dpsi) = primals, tangents
+    applied = image(observable, psi)
+    value = product(psi, applied)
+    tangent = jnp.zeros_like(value)
+    if not isinstance(dpsi, SymbolicZero):
+        tangent += 2 * product(dpsi, applied)
+    if not isinstance(d_observable.coefficients, SymbolicZero):
+        tangent += mean(d_observable, psi)
+    return value, tangent
 
 
 def _real(factor):

@@ -14,7 +14,6 @@ from functools import lru_cache, partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_derivatives import SymbolicZero
 from jax.sharding import Mesh, PartitionSpec
 
 from pullback.circuits._evolve import cast, through
@@ -22,7 +21,7 @@ from pullback.circuits._gates import Masks
 from pullback.circuits._input import at_least_single
 from pullback.circuits._kernels import Generated, Locals, Move, Pair, Tables, dagger
 from pullback.circuits._lower import collect
-from pullback.circuits._pauli import flipped
+from pullback.circuits._pauli import flipped, mean_jvp
 from pullback.circuits._program import Program
 from pullback.circuits._schedule import Segment, Source, key_of, ordered, recipe_of, stretches
 from pullback.core import InputError
@@ -336,19 +335,11 @@ def mean_on_devices(observable, V, g: int):
     return _summed(V, _image(observable, V, g))
 
 
-def _mean_jvp(g, primals, tangents):
-    """As that of `mean` on one device."""
-    (observable, V), (d_observable, dV) = primals, tangents
-    image = _image(observable, V, g)
-    tangent = jnp.zeros(V.shape[1], V.dtype)
-    if not isinstance(dV, SymbolicZero):
-        tangent += 2 * _summed(dV, image)
-    if not isinstance(d_observable.coefficients, SymbolicZero):
-        tangent += mean_on_devices(d_observable, V, g)
-    return _summed(V, image), tangent
+def _mean_on_devices_jvp(g, primals, tangents):
+    return mean_jvp(partial(mean_on_devices, g=g), partial(_image, g=g), _summed, primals, tangents)
 
 
-mean_on_devices.defjvp(_mean_jvp, symbolic_zeros=True)
+mean_on_devices.defjvp(_mean_on_devices_jvp, symbolic_zeros=True)
 
 
 def _summed(a, b):

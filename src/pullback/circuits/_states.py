@@ -2,12 +2,12 @@
 
 import operator
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_derivatives import SymbolicZero
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Complex, Float, Inexact, Int
 
@@ -15,7 +15,7 @@ from pullback.circuits._circuit import Circuit
 from pullback.circuits._doubled import doubled
 from pullback.circuits._evolve import evolve, uncompute
 from pullback.circuits._input import at_least_single, integers, qubit_count
-from pullback.circuits._pauli import PauliSum
+from pullback.circuits._pauli import PauliSum, mean_jvp
 from pullback.circuits._sharded import AXIS, mean_on_devices, on_devices
 from pullback.core import Adjoint, Checkpoint, InputError, Uncompute
 from pullback.linalg import funmh
@@ -166,26 +166,14 @@ def mean(observable: PauliSum, psi: Inexact[Array, "*batch N"]) -> Float[Array, 
     return jnp.sum(jnp.conj(psi) * observable(psi), -1).real
 
 
-def _mean_jvp(primals, tangents):
-    """2 Re ⟨dψ|Hψ⟩ + ⟨ψ|dH|ψ⟩: one product with H, where JAX would undo each of its terms."""
-    (observable, psi), (d_observable, dpsi) = primals, tangents
-    image = observable(psi)
-    tangent = jnp.zeros(psi.shape[:-1], image.real.dtype)
-    if not isinstance(dpsi, SymbolicZero):
-        tangent += 2 * _product(dpsi, image)
-    if not isinstance(d_observable.coefficients, SymbolicZero):
-        tangent += mean(d_observable, psi)
-    return _product(psi, image), tangent
-
-
-mean.defjvp(_mean_jvp, symbolic_zeros=True)
-
-
 def _product(a, b):
     """Re ⟨a|b⟩, as the trace of a product of matrices: into a sum XLA would fuse b, and compute it twice."""
     a, b = (jnp.stack([z.real, z.imag], -2) for z in (a, b))
     products = jnp.einsum("...cn,...dn->...cd", a, b, precision="highest")
     return jnp.trace(products, axis1=-2, axis2=-1)
+
+
+mean.defjvp(partial(mean_jvp, mean, PauliSum.__call__, _product), symbolic_zeros=True)
 
 
 def density_matrix(
