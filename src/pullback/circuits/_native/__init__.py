@@ -59,7 +59,7 @@ def run(mode: int, segment, pure, states: tuple, data: dict, tangents: dict, fix
     def native(states, data, tangents, fixed):
         keys = sorted(data, key=_order)
         ops, tables = _encoded(segment)
-        ops = np.array([len(data[keys[0]]), *ops[1:]])  # repetitions: with checkpoints those between two of them
+        ops = np.concatenate([[len(data[keys[0]])], ops])  # repetitions: those that are run, maybe a part of them
         integers = [fixed[name] for name in ("masks", "which", "qubits") if name in fixed]
         flat = [*states, *(data[k] for k in keys), *(tangents[k] for k in keys if tangents), *integers]
         values = 1 + (mode in (TANGENT, ADJOINT_TANGENT))  # a value, or a value and its tangent
@@ -96,7 +96,7 @@ def _order(key):
 
 @lru_cache(maxsize=64)
 def _encoded(segment) -> tuple[np.ndarray, np.ndarray]:
-    """The operations of a segment and their tables; empty if one of them is not among those of the library."""
+    """The operations of one repetition and their tables; empty if one of them is not among those of the library."""
     none = np.zeros(0, np.int64), np.zeros(0, np.int32)
     if not all(map(_is_encodable, segment.kernels)):
         return none
@@ -139,4 +139,4 @@ def _encoded(segment) -> tuple[np.ndarray, np.ndarray]:
                 ops.append([_DYNAMIC, int("pair" in keys)])
         n = _qubits(kernel)
     flat = [x for op in ops for x in (len(op) + 1, *op)]
-    return np.array([segment.count, n, len(ops), *flat], np.int64), np.concatenate([*tables, np.zeros(1, np.int32)])
+    return np.array([n, len(ops), *flat], np.int64), np.concatenate([*tables, np.zeros(1, np.int32)])

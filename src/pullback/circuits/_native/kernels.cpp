@@ -398,7 +398,7 @@ class Machine {
   // code: 0 nothing, 1 u00, 2 u11 of each amplitude.
   template <class Code>
   void diagonal(Code code, const T* u, const T* du, Cotangent<T> to) {
-    Small<T> m = small<T, D>(u, du), inv = inverse<D>(m), dag = dagger<D>(m);
+    Small<T> m = small<T, D>(u, du), inv = back_ ? inverse<D>(m) : m, dag = back_ ? dagger<D>(m) : m;
     in_parts(N_, [&](int64_t begin, int64_t end, int64_t part) {
       auto on = [&](const State<T>& s, const auto& m) {
         for (int64_t i = begin; i < end; i++)
@@ -490,7 +490,7 @@ class Machine {
   // A matrix on pairs: visit(begin, end, f) calls f(i, j, sign) for those of a part of the loop over `total`.
   template <class Visit>
   void on_pairs(const Small<T>& m, Cotangent<T> to, int64_t total, Visit visit) {
-    Small<T> inv = inverse<D>(m), dag = dagger<D>(m);
+    Small<T> inv = back_ ? inverse<D>(m) : m, dag = back_ ? dagger<D>(m) : m;
     in_parts(total, [&](int64_t begin, int64_t end, int64_t part) {
       auto act = [&](const State<T>& s, const Small<T>& m) {
         visit(begin, end, [&](int64_t i, int64_t j, T sign) { on_pair<T, D>(s, i, j, sign, m); });
