@@ -14,6 +14,7 @@ from pullback.core._errors import (
 )
 from pullback.core._fused import fused
 from pullback.core._linear_map import linear_map
+from pullback.core._live import instantiated, is_live, jvp_of_live, zero_tangent
 from pullback.core._results import RESULTS
 from pullback.core._solution import Solution
 from pullback.core._tables import data_file, is_number, npz_arrays, real_numbers, table_rows, text_lines
@@ -31,7 +32,11 @@ __all__ = [
     "Uncompute",
     # derivative rules
     "fused",
+    "instantiated",
+    "is_live",
+    "jvp_of_live",
     "linear_map",
+    "zero_tangent",
     # errors
     "ConvergenceError",
     "DerivativeError",

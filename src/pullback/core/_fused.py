@@ -21,6 +21,7 @@ from pullback.core._compat import (
     partial_eval,
     within,
 )
+from pullback.core._live import jvp_of_live
 
 fused_p = Primitive("fused")
 fused_p.multiple_results = True
@@ -57,13 +58,7 @@ def _abstract_eval(*avals, whole, parts):
 
 def _jvp(primals, tangents, *, whole, parts):
     del whole
-    live = [i for i, t in enumerate(tangents) if type(t) is not ad.Zero]
-
-    def of_live(*values):
-        new = dict(zip(live, values))
-        return parts(*(new.get(i, a) for i, a in enumerate(primals)))
-
-    return jax.jvp(of_live, [primals[i] for i in live], [tangents[i] for i in live])
+    return jvp_of_live(parts, tuple(primals), tuple(tangents))
 
 
 def _batch(axis, args, dims, *, whole, parts):

@@ -29,6 +29,7 @@ from jaxtyping import PyTree
 from pullback.core._checked import are_checked_under_jit
 from pullback.core._compat import ClosedJaxpr, Primitive, ad, batching, jaxpr_as_fun, mlir, not_mapped, vary_alike
 from pullback.core._errors import InputError
+from pullback.core._live import is_live, jvp_of_live
 
 linear_map_p = Primitive("linear_map")  # operands: n flat residuals, then flat x
 linear_map_p.multiple_results = True
@@ -219,17 +220,10 @@ mlir.register_lowering(
 def _jvp(primals, tangents, *, fun, fun_transpose, n, joint):
     bind = partial(linear_map_p.bind, fun=fun, fun_transpose=fun_transpose, n=n, joint=joint)
     residuals, x = primals[:n], primals[n:]
-    live = [i for i, t in enumerate(tangents) if type(t) is not ad.Zero]
-    of_x = any(i >= n for i in live)
-    if of_x and not joint:
-        live = [i for i in live if i < n]
-    if live and live[0] < n:
-
-        def of_live(*values):
-            new = dict(zip(live, values))
-            return fun(*(new.get(i, a) for i, a in enumerate(primals)))
-
-        out, dout = jax.jvp(of_live, [primals[i] for i in live], [tangents[i] for i in live])
+    of_x = any(map(is_live, tangents[n:]))
+    if any(map(is_live, tangents[:n])):
+        m = len(primals) if joint else n
+        out, dout = jvp_of_live(lambda *moving: fun(*moving, *primals[m:]), (*primals[:m],), (*tangents[:m],))
         if joint or not of_x:
             return out, dout
     else:

@@ -13,10 +13,9 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, ArrayLike, Float, Inexact
 
-from pullback.core import InputError
+from pullback.core import InputError, is_live
 from pullback.elementary._inexact import inexact, inexacts
 from pullback.external import with_partials
 
@@ -97,9 +96,9 @@ def _differential(primals, tangents):
     """dL."""
     (a, b), (da, db) = primals, tangents
     total = jnp.zeros(a.shape[:-1], a.dtype)
-    if not isinstance(da, SymbolicZero):
+    if is_live(da):
         total += jnp.sum(b * _shares(_weighted(a, b), b) * da, axis=-1)
-    if not isinstance(db, SymbolicZero):
+    if is_live(db):
         total += jnp.sum(_shares(a, b) * db, axis=-1)
     return total
 
@@ -116,7 +115,7 @@ def _shares(a, b):
 @partial(_shares.defjvp, symbolic_zeros=True)
 def _shares_jvp(primals, tangents):
     q, change = _shares(*primals), -_differential(primals, tangents)[..., None]
-    if not isinstance(tangents[0], SymbolicZero):
+    if is_live(tangents[0]):
         change += tangents[0]
     return q, q * change
 

@@ -12,10 +12,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike, DTypeLike
 
-from pullback.core import MissingDerivativeError
+from pullback.core import MissingDerivativeError, is_live
 
 _Partial = Callable[..., jax.Array]
 
@@ -60,7 +59,7 @@ def with_partials(fun: Callable[..., jax.Array], *partials: _Partial | str) -> C
         out = function(*primals)
         dout = jnp.zeros_like(out)
         for derivative, tangent in zip(partials, tangents, strict=True):
-            if isinstance(tangent, SymbolicZero):
+            if not is_live(tangent):
                 continue
             if isinstance(derivative, str):
                 raise MissingDerivativeError(derivative)

@@ -20,10 +20,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.custom_derivatives import SymbolicZero
 from jaxtyping import PyTree
 
-from pullback.core import InputError, MissingDerivativeError, PullbackError, linear_map
+from pullback.core import InputError, MissingDerivativeError, PullbackError, instantiated, is_live, linear_map
 
 _STENCIL = ((1, 2 / 3), (2, -1 / 12))  # f'(0) = Σ weight (f(k h) − f(−k h)) / h, to fourth order in h
 
@@ -262,7 +261,7 @@ class _Differentiable:
         out = self.value(k, x)
         layout = self._announced(k, x)[1]
         tangent = linear_map(
-            lambda r, v: self.push(*r, v), lambda r, c: self.pull(*r, c), (k, x), _instantiated(tangents[1], x)
+            lambda r, v: self.push(*r, v), lambda r, c: self.pull(*r, c), (k, x), instantiated(tangents[1], x)
         )
         zeros = [np.zeros(y.shape, jax.dtypes.float0) for y in layout.split(out)[0]]
         tangent, zeros = iter(tangent), iter(zeros)
@@ -273,12 +272,12 @@ class _Differentiable:
         k, x, *linear = primals
         _, dx, *dlinear = tangents
         out, total = function(*primals), None
-        if any(map(_is_live, dlinear[0] if dlinear else [])):
-            direction = _instantiated(dlinear[0], linear[0])
+        if any(map(is_live, dlinear[0] if dlinear else [])):
+            direction = instantiated(dlinear[0], linear[0])
             other = {"jvp": self.pull, "vjp": self.push}[kind]
             total = linear_map(lambda r, d: function(*r, d), lambda r, d: other(*r, d), (k, x), direction)
-        if any(map(_is_live, dx)):
-            moved = self._difference_rule(kind, function, k, x, linear, _instantiated(dx, x))
+        if any(map(is_live, dx)):
+            moved = self._difference_rule(kind, function, k, x, linear, instantiated(dx, x))
             total = moved if total is None else [a + b for a, b in zip(total, moved)]
         return out, total
 
@@ -389,14 +388,6 @@ def _struct(a):
 
 def _is_inexact(a):
     return jnp.issubdtype(a.dtype, jnp.inexact)
-
-
-def _is_live(tangent):
-    return not isinstance(tangent, SymbolicZero)
-
-
-def _instantiated(tangents, like):
-    return [d if _is_live(d) else jnp.zeros_like(a) for d, a in zip(tangents, like)]
 
 
 def _largest(leaves):

@@ -21,6 +21,7 @@ Sources: H. Xie, J.-G. Liu, L. Wang, arXiv:2001.04121 (one dominant state); the 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple, overload
 
 import equinox as eqx
@@ -29,7 +30,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float, Inexact, PyTree
 
-from pullback.core import RESULTS, InputError, Solution
+from pullback.core import RESULTS, InputError, Solution, jvp_of_live, zero_tangent
 from pullback.core._linear_map import hoist
 from pullback.krylov._davidson import davidson
 from pullback.krylov._lanczos import Found, lanczos
@@ -296,7 +297,7 @@ def _nearest(w: Array, k: int) -> Array:
 _invariant = jax.custom_jvp(_invariant_impl, nondiff_argnums=(0,))
 
 
-@_invariant.defjvp
+@partial(_invariant.defjvp, symbolic_zeros=True)
 def _(problem: _Problem, primals, tangents):
     (consts, v), (dconsts, _) = primals, tangents
     small, vectors, found = _invariant(problem, consts, v)
@@ -307,7 +308,7 @@ def _(problem: _Problem, primals, tangents):
             jax.vmap(lambda x: problem.metric(consts, x))(vectors),
         )
 
-    (_, weighted), (dh, ds) = jax.jvp(products, (consts,), (dconsts,))
+    (_, weighted), (dh, ds) = jvp_of_live(products, (consts,), (dconsts,))
     with_metric = "metric" in problem.closed
     overlap = vectors.conj() @ ds.T if with_metric else None  # M
     dsmall = vectors.conj() @ dh.T
@@ -318,7 +319,7 @@ def _(problem: _Problem, primals, tangents):
     dsmall = (dsmall + dsmall.conj().T) / 2  # both parts are Hermitian to rounding; Λ must be, exactly
     y = _complement(problem, consts, small, vectors, weighted, -source)
     dvectors = y if overlap is None else y - overlap.T @ vectors / 2
-    return (small, vectors, found), (dsmall, dvectors, _no_tangent(found))
+    return (small, vectors, found), (dsmall, dvectors, jax.tree.map(zero_tangent, found))
 
 
 def _complement(
@@ -368,17 +369,6 @@ def _complement(
 
     y = jax.lax.custom_linear_solve(matvec, sign * project_back(source), solve, transpose_solve=transposed)
     return project(y)
-
-
-def _no_tangent(tree: Any) -> Any:
-    return jax.tree.map(
-        lambda leaf: (
-            jnp.zeros_like(leaf)
-            if jnp.issubdtype(leaf.dtype, jnp.inexact)
-            else jnp.zeros(leaf.shape, jax.dtypes.float0)
-        ),
-        tree,
-    )
 
 
 def _judged(problem: _Problem, consts: dict[str, list], v: Array, found: Found) -> Solution[Any]:

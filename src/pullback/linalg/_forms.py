@@ -34,7 +34,7 @@ from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
-from pullback.core import InputError, linear_map
+from pullback.core import InputError, is_live, linear_map
 from pullback.linalg._divided_differences import divided_difference, taylor_coefficients
 
 Evaluate = Callable[[Callable, tuple, PyTree, Array, tuple], Array]  # (f, theta, spectrum, a, es) -> D^m f(a)[es]
@@ -80,13 +80,8 @@ def _form_jvp(evaluate, f, primals, tangents):
         if is_live(de):
             dout += _linear_in_slot(evaluate, f, spectrum, theta, a, es[:s] + es[s + 1 :], de)
     if any(map(is_live, dtheta)):
-        dtheta = tuple(d if is_live(d) else jnp.zeros_like(t) for d, t in zip(dtheta, theta))
         dout += _linear_in_theta(evaluate, f, spectrum, theta, a, es, dtheta)
     return out, dout
-
-
-def is_live(tangent) -> bool:
-    return not isinstance(tangent, jax.custom_derivatives.SymbolicZero)
 
 
 def _linear_in_slot(evaluate, f, spectrum, theta, a, others, x):
@@ -104,8 +99,9 @@ def _linear_in_slot(evaluate, f, spectrum, theta, a, others, x):
 
 
 def _linear_in_theta(evaluate, f, spectrum, theta, a, es, dtheta):
-    """The form of the directional derivative of f in its parameters, linear in dtheta."""
-    df = _along_parameters(f, len(theta))
+    """The form of the directional derivative of f in its parameters, linear in the live ones of `dtheta`."""
+    df = _along_parameters(f, tuple(map(is_live, dtheta)))
+    dtheta = tuple(filter(is_live, dtheta))
 
     def forward(r, dtheta):
         spectrum, theta, a, es = r
@@ -128,9 +124,20 @@ def _linear_in_theta(evaluate, f, spectrum, theta, a, es, dtheta):
 
 
 @lru_cache(maxsize=64)
-def _along_parameters(f, n):
-    """The directional derivative of f(x, *theta) in its n parameters: df(x, *theta, *dtheta)."""
-    return lambda x, *both: jax.jvp(lambda *t: f(x, *t), both[:n], both[n:])[1]
+def _along_parameters(f, live):
+    """The directional derivative of f(x, *theta) in those parameters that are live: df(x, *theta, *dtheta)."""
+    n = len(live)
+
+    def df(x, *both):
+        theta, dtheta = both[:n], iter(both[n:])
+
+        def of_live(*moving):
+            moving = iter(moving)
+            return f(x, *(next(moving) if m else t for m, t in zip(live, theta)))
+
+        return jax.jvp(of_live, [t for m, t in zip(live, theta) if m], [*dtheta])[1]
+
+    return df
 
 
 def in_eigenbasis(f: Callable, w: Array, ms: list[Array]) -> Array:

@@ -25,9 +25,9 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Inexact
 
-from pullback.core import InputError, nearest
+from pullback.core import InputError, is_live, nearest
 from pullback.linalg import _checks
-from pullback.linalg._forms import form, hoisted, in_eigenbasis, is_live
+from pullback.linalg._forms import form, hoisted, in_eigenbasis
 
 Smearing = Literal["fermi", "gaussian", "cold"]
 Scalar = Float[Array, ""] | float | int

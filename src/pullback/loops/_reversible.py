@@ -32,7 +32,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
-from pullback.core import InputError, are_checked_under_jit, linear_map
+from pullback.core import InputError, are_checked_under_jit, instantiated, is_live, linear_map
 from pullback.core._linear_map import hoist
 from pullback.loops._inputs import first_entry, non_negative, number_of_steps, same_state, step_shapes
 
@@ -206,15 +206,37 @@ def _reversible(step, inverse, unroll, length, reverse, x0, us, p):
     return jax.lax.scan(lambda x, u: step(x, u, p), x0, us, length, reverse=reverse, unroll=unroll if reverse else 1)
 
 
-@_reversible.defjvp
+@partial(_reversible.defjvp, symbolic_zeros=True)
 def _reversible_jvp(step, inverse, unroll, length, reverse, primals, tangents):
     x0, us, p = primals
     end, ys = _reversible(step, inverse, unroll, length, reverse, x0, us, p)
+    dx0 = instantiated(tangents[0].inexact, x0.inexact)
+    us, dus, whole_us = _live(us, tangents[1])
+    p, dp, whole_p = _live(p, tangents[2])
+    step, inverse = (lambda x, u, p, f=f: f(x, whole_us(u), whole_p(p)) for f in (step, inverse))
     tangent_scan, adjoint_scan = (
         partial(f, step, inverse, unroll, length, reverse) for f in (_tangent_scan, _adjoint_scan)
     )
-    dend, dys = linear_map(tangent_scan, adjoint_scan, (x0, end, us, p), tuple(t.inexact for t in tangents))
+    dend, dys = linear_map(tangent_scan, adjoint_scan, (x0, end, us, p), (dx0, dus, dp))
     return (end, ys), (_with_zeros(dend, end), _with_zeros(dys, ys))
+
+
+def _live(split: _Split, tangents: _Split) -> tuple[_Split, list, Callable[[_Split], _Split]]:
+    """What is differentiated as the inexact part, its tangents, and the way back to the `_Split` as it was.
+
+    All else is held fixed, so that no derivative is taken (and multiplied by zero) that nobody asked for.
+    """
+    leaves, treedef = jax.tree.flatten(split)
+    flat_tangents = treedef.flatten_up_to(tangents)
+    mask = list(map(is_live, flat_tangents))
+
+    def whole(parts):
+        live, rest = iter(parts.inexact), iter(parts.rest)
+        return jax.tree.unflatten(treedef, [next(live) if m else next(rest) for m in mask])
+
+    live = [a for a, m in zip(leaves, mask) if m]
+    fixed = [a for a, m in zip(leaves, mask) if not m]
+    return _Split(live, fixed), [t for t, m in zip(flat_tangents, mask) if m], whole
 
 
 # Below, the inexact part of a state or of xs is a pytree again: pairs of values and tangents, or the adjoint's triple.

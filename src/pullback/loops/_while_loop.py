@@ -20,6 +20,7 @@ from equinox.internal import unvmap_any
 from jaxtyping import Array, Bool, PyTree
 
 from pullback.core import RESULTS, InputError, Solution
+from pullback.core._linear_map import hoist
 from pullback.loops._inputs import non_negative, same_state
 
 _NAME = "while_loop"
@@ -96,14 +97,17 @@ def while_loop(cond, body, init, *, max_steps, throw=True):
 def _run(cond, body, init, bound):
     """(state, whether it would go on, number of steps) after at most `bound` steps."""
     valid = jax.lax.stop_gradient(init)
+    closed, consts, _ = hoist(body, init)
 
     def advance(carry):
         state, active, steps = carry
         active &= steps < bound
         # A member of a batch that has finished waits for the others. It must not enter the body where it is (a
-        # converged iteration may divide by zero there, and 0·inf = NaN in reverse mode), so another state stands in.
-        new = body(_select(active, state, valid))
-        state, steps = _select(active, new, state), steps + active
+        # converged iteration may divide by zero there), so another state stands in. If the first state is as bad, what
+        # the body does there must reach nothing: neither the state nor what the body closes over (0·inf = NaN).
+        read = [_select(active, c, jax.lax.stop_gradient(c)) for c in consts]
+        new = closed(read, _select(active, state, valid))
+        state, steps = _select(active, new, state), steps + active.astype(steps.dtype)
         return state, active & cond(state), steps
 
     def repeat(advance, times):
