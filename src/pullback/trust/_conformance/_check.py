@@ -26,7 +26,7 @@ _BATCH = 16  # rows whose programs are compiled together
 _LONG = 400  # lines: beyond that, compiling as one saves nothing
 _FIRST = {"fwd": "jvp", "rev": "vjp"}
 # Every program runs a few times: unoptimised code compiles four times faster and holds the same derivatives.
-_QUICK: dict[str, str | bool] = {
+QUICK: dict[str, str | bool] = {
     "xla_backend_optimization_level": "0",
     "xla_llvm_disable_expensive_passes": True,
     "xla_cpu_use_fusion_emitters": False,
@@ -181,7 +181,7 @@ def _compiled(lot: list[_Program]) -> Callable[..., Any]:
 
 def _compile(lowered):
     try:
-        return lowered.compile(compiler_options=_QUICK)
+        return lowered.compile(compiler_options=QUICK)
     except jax.errors.JaxRuntimeError:  # an option that this version of XLA does not have
         return lowered.compile()
 

@@ -1,0 +1,246 @@
+"""The public functions at one small regular point each."""
+
+from collections.abc import Callable
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pullback import elementary, external, implicit, krylov, linalg, loops, special
+from pullback.trust._transformations._subject import Subject
+
+_POINTS = np.array([0.3, 0.7])
+_HERMITIAN = np.array([[2.0, 0.3, 0.1, 0.0], [0.3, 0.5, 0.2, 0.1], [0.1, 0.2, -1.0, 0.4], [0.0, 0.1, 0.4, -2.5]])
+_GENERAL = _HERMITIAN + np.array([[0, 0.4, 0, 0.2], [0, 0, 0.3, 0], [0.1, 0, 0, 0.5], [0, 0.2, 0, 0]])
+_POSITIVE = _HERMITIAN + 4 * np.eye(4)
+_RIGHT = _GENERAL + 4 * np.eye(4)  # eigenvalues in the right half plane
+_TALL = _GENERAL[:, :3]
+_B = np.array([1.0, -0.5, 0.2, 0.8])
+_SKEW = np.triu(_GENERAL, 1) - np.triu(_GENERAL, 1).T
+_BANDS = np.array([[0.0, 0.3, 0.2, 0.1], [2.0, 3.0, 2.5, 2.2], [0.1, 0.4, 0.2, 0.0]])
+_HOST_ONLY = {
+    "no jit": "JAX has no derivative of a Python callback's lanes without jit",
+}
+
+
+@cache
+def subjects() -> tuple[Subject, ...]:
+    """All rows of the table of transformations."""
+    return (*_linalg(), *_elementary(), *_special(), *_loops(), *_implicit(), *_krylov(), *_external())
+
+
+def _projector(v):
+    return v @ jnp.conj(jnp.swapaxes(v, -1, -2))
+
+
+def _linalg():
+    def of(name: str, function: Callable, *inputs, batched: bool = True):
+        return Subject(f"linalg.{name}", function, inputs, batched)
+
+    def pair(w, v):
+        return w, _projector(v[..., :2])
+
+    def filled(a):
+        return linalg.density_matrix(a, n_electrons=2)
+
+    return (
+        of("eigh", lambda a: pair(*linalg.eigh(a)), _HERMITIAN),
+        of("eigvalsh", linalg.eigvalsh, _HERMITIAN),
+        of("eigh, generalized", lambda a, s: linalg.eigh(a, s)[0], _HERMITIAN, _POSITIVE),
+        of("eigh_tridiagonal", lambda d, e: pair(*linalg.eigh_tridiagonal(d, e, k=2)), np.diag(_HERMITIAN),
+           np.array([0.3, 0.2, 0.4]), batched=False),
+        of("svd", lambda a: _triple(linalg.svd(a)), _GENERAL),
+        of("svdvals", linalg.svdvals, _TALL),
+        of("svd_truncated", lambda a: _triple(linalg.svd_truncated(a, 2)[:3]), _GENERAL),
+        of("low_rank", lambda a: linalg.low_rank(a, 2), _GENERAL),
+        of("eig", lambda a: _sorted_sums(linalg.eig(a)[0]), _GENERAL),
+        of("eigvals", lambda a: _sorted_sums(linalg.eigvals(a)), _GENERAL),
+        of("schur", lambda a: jnp.trace(linalg.schur(a)[0], axis1=-2, axis2=-1), _GENERAL),
+        of("qr", linalg.qr, _TALL),
+        of("lq", linalg.lq, _TALL),
+        of("cholesky", linalg.cholesky, _POSITIVE),
+        of("polar", linalg.polar, _RIGHT),
+        of("pinv", linalg.pinv, _TALL),
+        of("lstsq", linalg.lstsq, _TALL, _B, batched=False),
+        of("funmh", lambda a: linalg.funmh(a, jnp.exp), _HERMITIAN),
+        of("spectral", lambda a: linalg.spectral(a).trace(jnp.exp), _HERMITIAN),
+        of("spectral_projector", lambda a: linalg.spectral_projector(a, 2), _HERMITIAN),
+        of("density_matrix", filled, _HERMITIAN),
+        of("density_matrix, mu", lambda a: linalg.density_matrix(a, 0.1), _HERMITIAN),
+        of("density_matrix, warm", lambda a: linalg.density_matrix(a, n_electrons=2.0, temperature=0.3), _HERMITIAN),
+        of("funm", lambda a: linalg.funm(a, jnp.exp), _GENERAL),
+        of("expm", linalg.expm, _GENERAL),
+        of("expm_multiply", linalg.expm_multiply, _GENERAL, _B, batched=False),
+        of("logm", linalg.logm, _RIGHT),
+        of("sqrtm", linalg.sqrtm, _RIGHT),
+        of("signm", linalg.signm, _GENERAL),
+        of("cosm", linalg.cosm, _GENERAL),
+        of("sinm", linalg.sinm, _GENERAL),
+        of("fractional_power", lambda a: linalg.fractional_power(a, 0.4), _RIGHT),
+        of("det", linalg.det, _GENERAL),
+        of("slogdet", linalg.slogdet, _GENERAL),
+        of("pfaffian", linalg.pfaffian, _SKEW),
+        of("slogpfaffian", linalg.slogpfaffian, _SKEW),
+        of("solve_sylvester", linalg.solve_sylvester, _RIGHT, _POSITIVE, _GENERAL),
+        of("solve_lyapunov", linalg.solve_lyapunov, _RIGHT, _HERMITIAN),
+        of("solve_continuous_lyapunov", linalg.solve_continuous_lyapunov, _RIGHT, _HERMITIAN),
+        of("solve_discrete_lyapunov", linalg.solve_discrete_lyapunov, _GENERAL / 6, _HERMITIAN),
+        of("solve_triangular", lambda a, b: linalg.solve_triangular(a, b, lower=True), np.tril(_POSITIVE), _B,
+           batched=False),
+        of("solve_banded", lambda a, b: linalg.solve_banded((1, 1), a, b), _BANDS, _B, batched=False),
+        of("solve_tridiagonal", linalg.solve_tridiagonal, _BANDS[2, :3], _BANDS[1], _BANDS[0, 1:], _B, batched=False),
+    )  # fmt: skip
+
+
+def _triple(usv):
+    u, s, vh = usv
+    return s, (u * s[..., None, :]) @ vh, _projector(u[..., :2])
+
+
+def _sorted_sums(w):
+    """Symmetric functions of the eigenvalues, which no order enters."""
+    return jnp.sum(w * w, axis=-1), jnp.sum(w * w * w, axis=-1)
+
+
+def _elementary():
+    x, y = _POINTS, np.array([-0.6, 0.4])
+    positive = np.array([1.2, 2.5])
+    one = {"abs": x, "abs2": x, "sign": x, "std": x, "norm": x, "safe_sqrt": x, "arccos": x, "arcsin": x,
+           "arccosh": positive, "logcosh": x, "logsumexp": x, "i0": x, "i1": x, "sinc": x, "spence": x}  # fmt: skip
+    two = {"arctan2": y, "hypot": y, "logaddexp": y, "logaddexp2": y, "power": y, "xlogy": positive,
+           "safe_divide": positive, "gammainc": positive, "gammaincc": positive}  # fmt: skip
+    fixed = {"gammainc", "gammaincc"}  # the order is not differentiated
+    return (
+        *(Subject(f"elementary.{name}", getattr(elementary, name), (at,)) for name, at in one.items()),
+        Subject("elementary.angle", lambda re, im: elementary.angle(re + 1j * im), (x, y)),
+        *(
+            Subject(f"elementary.{name}", getattr(elementary, name), (x, other))
+            for name, other in two.items()
+            if name not in fixed
+        ),
+        *(Subject(f"elementary.{name}", _with_orders(getattr(elementary, name), 1.5), (positive,)) for name in fixed),
+    )
+
+
+def _with_orders(function, *orders):
+    return lambda *x: function(*orders, *x)
+
+
+def _special():
+    x, positive = _POINTS, np.array([1.2, 2.5])
+    orders = {
+        "hankel1": (1.0,), "hankel2": (1.0,), "iv": (1.5,), "ive": (1.5,), "jv": (1.5,), "kv": (1.5,), "kve": (1.5,),
+        "yv": (1.5,), "spherical_in": (2,), "spherical_jn": (2,), "spherical_kn": (2,), "spherical_yn": (2,),
+        "polygamma": (2,), "hyperu": (1.0, 2.0), "struve": (1.0,),
+    }  # fmt: skip
+    at_unit = {
+        "ellipe": (), "ellipk": (), "ellipkm1": (), "dawsn": (), "erfcx": (), "erfi": (),
+        "eval_chebyt": (3,), "eval_chebyu": (3,), "eval_gegenbauer": (3, 0.7), "eval_genlaguerre": (3, 0.5),
+        "eval_hermite": (3,), "eval_hermitenorm": (3,), "eval_jacobi": (3, 0.5, 1.0), "eval_laguerre": (3,),
+        "eval_legendre": (3,), "lpmv": (1, 3.0),
+    }  # fmt: skip
+    plain = ("i0", "i1", "j0", "j1", "k0", "k1", "y0", "y1", "airy", "digamma", "gamma", "loggamma", "lambertw")
+    two = {"ellipeinc": x, "ellipkinc": x, "ellipj": x}
+    rows = [(name, fixed, (positive,)) for name, fixed in orders.items()]
+    rows += [(name, fixed, (x,)) for name, fixed in at_unit.items()]
+    rows += [(name, (), (positive,)) for name in plain]
+    rows += [(name, (), (x, other)) for name, other in two.items()]
+    rows += [("zeta", (), (positive + 1, positive)), ("voigt_profile", (), (x, positive, positive))]
+    return (
+        *(Subject(f"special.{n}", _with_orders(getattr(special, n), *fixed), at) for n, fixed, at in rows),
+        Subject("special.wofz", lambda re, im: special.wofz(re + 1j * im), (x, x)),
+    )
+
+
+def _loops():
+    def step(x, u):
+        return x + 0.1 * jnp.sin(x) * u, x * u
+
+    def kick(x, u, p):
+        q, v = x
+        v = v - p * jnp.sin(q) * u
+        return (q + 0.1 * v, v), q
+
+    def unkick(x, u, p):
+        q, v = x
+        q = q - 0.1 * v
+        return q, v + p * jnp.sin(q) * u
+
+    def halved(a):
+        return loops.while_loop(lambda s: jnp.max(s) > 0.2, lambda s: 0.7 * s - 0.01 * s * s, a, max_steps=20)
+
+    return (
+        Subject("loops.scan", lambda x, u: loops.scan(step, x, u), (_POINTS, _B)),
+        Subject("loops.scan, two levels", lambda x, u: loops.scan(step, x, u, remat=loops.TwoLevel()), (_POINTS, _B)),
+        Subject("loops.while_loop", halved, (_POINTS,)),
+        Subject("loops.reversible_scan", lambda q, v, u, p: loops.reversible_scan(kick, unkick, (q, v), u, p),
+                (_POINTS, _POINTS, _B, np.array(0.3))),
+    )  # fmt: skip
+
+
+def _implicit():
+    def root(c):
+        return implicit.root(lambda x: x**3 + x - c, jnp.ones_like(c))
+
+    def attached(c):
+        x = jax.lax.stop_gradient(root(c))
+        return implicit.attach(lambda x: x**3 + x - c, x)
+
+    def energy(c):
+        return lambda x: jnp.sum((x - c) ** 2 + 0.1 * x**4)
+
+    return (
+        Subject("implicit.root", root, (_POINTS,)),
+        Subject("implicit.fixed_point", lambda c: implicit.fixed_point(lambda x: jnp.cos(c * x), jnp.ones_like(c)),
+                (_POINTS,)),
+        Subject("implicit.argmin", lambda c: implicit.argmin(energy(c), jnp.zeros_like(c)), (_POINTS,)),
+        Subject("implicit.attach", attached, (_POINTS,)),
+    )  # fmt: skip
+
+
+def _krylov():
+    n = 120  # beyond the dense path
+    chain = np.arange(float(n)) / n
+
+    def hamiltonian(v):
+        def apply(u):
+            return 2 * u - jnp.roll(u, 1) - jnp.roll(u, -1) + v * u
+
+        return apply
+
+    def skewed(v):
+        return lambda u: v * u + 0.1 * jnp.roll(u, 1)
+
+    def low(v, k):
+        w, x = krylov.eigsh(hamiltonian(v), k, shape=jax.ShapeDtypeStruct((n,), v.dtype))
+        return w, jnp.sum(x * x, axis=1)
+
+    potential = 3 * chain**2 + np.cos(7 * chain)
+    key = jax.random.key(0)
+    return (
+        Subject("krylov.eigsh", lambda v: low(v, 1), (potential,)),
+        Subject("krylov.eigsh, three", lambda v: low(v, 3), (potential,)),
+        Subject("krylov.eigsh, small", lambda a: krylov.eigsh(a, 2)[0], (_HERMITIAN,)),
+        Subject("krylov.eigs", lambda a: _sorted_sums(krylov.eigs(a, 2)[0]), (_RIGHT,)),
+        Subject("krylov.svds", lambda a: krylov.svds(a, 2)[1], (_GENERAL,)),
+        Subject("krylov.expm_multiply", lambda v, u, t: krylov.expm_multiply(skewed(v), u, t),
+                (potential[:8], chain[:8], np.array(0.7))),
+        Subject("krylov.expm_multiply, Hermitian",
+                lambda v, u, t: krylov.expm_multiply(hamiltonian(v), u, t, hermitian=True),
+                (potential[:8], chain[:8], np.array(-0.7))),
+        Subject("krylov.funm_multiply", lambda v, u: krylov.funm_multiply(hamiltonian(v), u, jnp.cos),
+                (potential[:8], chain[:8])),
+        Subject("krylov.trace",
+                lambda v: krylov.trace(hamiltonian(v), lambda w: jnp.exp(-w), jax.ShapeDtypeStruct((8,), v.dtype),
+                                       key=key, samples=3),
+                (potential[:8],)),
+        Subject("krylov.logdet",
+                lambda v: krylov.logdet(hamiltonian(v + 1), jax.ShapeDtypeStruct((8,), v.dtype), key=key, samples=3),
+                (potential[:8],)),
+    )  # fmt: skip
+
+
+def _external():
+    sine = external.primitive(np.sin, out=lambda z: z, jvp=lambda x, v: np.cos(x[0]) * v[0])
+    return (Subject("external.primitive", sine, (_POINTS,)),)
