@@ -1,11 +1,11 @@
-# make demo | test | test-all | bench | lint | docs | setup | lock      (needs Python >= 3.11, pip and make)
+# make demo | test | test-slow [ROOMS="linalg circuits"] | test-peers | bench | lint | docs | setup | lock      (needs Python >= 3.11, pip and make)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
 
-.PHONY: setup demo test test-all bench lint docs lock clean
+.PHONY: setup demo test test-slow test-all test-peers bench lint docs lock clean
 
 setup: $(VENV)/.base
 
@@ -36,11 +36,22 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.base
 demo: setup
 	$(BIN)/pullback run inverse-schrodinger
 
-test: setup
-	$(BIN)/python -m pytest -n 2
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-all: setup
-	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
+test: setup
+	$(PYTEST)
+	PULLBACK_OPTIMISED=1 $(PYTEST) -m optimised
+
+# All slow tests, or those of some rooms (the folders of tests/, and docs).
+test-slow: setup
+	$(PYTEST) -m slow $(foreach room,$(ROOMS),$(wildcard tests/$(room) tests/test_$(room).py)) || [ $$? -eq 5 ]
+
+test-all: test test-slow
+
+# The tests beside other packages (Qiskit, qulacs, PySCF), which are installed into the environment first.
+test-peers: setup
+	$(call install,requirements/peers.txt)
+	$(PYTEST) -m peers
 
 bench: setup
 	$(BIN)/python -m benchmarks
@@ -59,6 +70,7 @@ lock: | $(BIN)/python
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
 	$(COMPILE) --extra test pyproject.toml requirements/build.in -o requirements/base.txt
 	$(COMPILE) --extra dev --extra docs -c requirements/base.txt pyproject.toml requirements/build.in -o requirements/dev.txt
+	$(COMPILE) -c requirements/base.txt requirements/peers.in -o requirements/peers.txt
 
 clean:
 	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache .hypothesis site build dist

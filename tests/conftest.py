@@ -6,11 +6,14 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
-# Most of the tests' time is compilation, of programs that run once: unoptimised code compiles three times faster.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false",
-)
+# Most of the tests' time is compilation, of programs that run once: unoptimised code compiles five times faster. With
+# PULLBACK_OPTIMISED=1 (the second part of `make test`) programs are compiled as users have them.
+if os.environ.get("PULLBACK_OPTIMISED") != "1":
+    os.environ.setdefault(
+        "XLA_FLAGS",
+        "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+        "--xla_cpu_use_fusion_emitters=false",
+    )
 
 import jaxtyping
 import pytest
@@ -18,6 +21,8 @@ from jaxtyping import install_import_hook
 
 # For the whole test session: rooms load on first use, also inside a test.
 install_import_hook("pullback", "beartype.beartype")
+
+pytest_plugins = ["tests.room_times"]
 
 
 @pytest.fixture
