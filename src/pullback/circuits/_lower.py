@@ -138,6 +138,18 @@ def _pair_step(pair: Pair, touched, bits, values, couplings):
     return Step(sort, touched, masks, pair.matrix, pair.angles, pair.factors, couplings)
 
 
+def flips_of(step: Step) -> list[Step]:
+    """A permutation as flips, X under controls; a SWAP is three."""
+    c, v = step.masks.controls, step.masks.values
+    bits = [1 << q for q in step.targets]
+    if len(bits) == 1:
+        masks = [Masks(bits[0], bits[0], 0, c, v)]
+    else:
+        there, back = (Masks(b, b, 0, a | c, a | v) for a, b in (bits, bits[::-1]))
+        masks = [there, back, there]
+    return [Step("pair", step.qubits, m, "X") for m in masks]
+
+
 def permuted(step: Step, amplitudes: np.ndarray) -> np.ndarray:
     """Where a permutation takes amplitudes."""
     active = (amplitudes & step.masks.controls) == step.masks.values
@@ -148,6 +160,25 @@ def permuted(step: Step, amplitudes: np.ndarray) -> np.ndarray:
         differ = ((amplitudes >> a) ^ (amplitudes >> b)) & 1
         moved = amplitudes ^ (differ << a) ^ (differ << b)
     return np.where(active, moved, amplitudes)
+
+
+def one_by_one(program: Program) -> tuple[list[Step], list[Item]]:
+    """All different steps, and an item for each occurrence of one, in the order of the program."""
+    steps: list[Step] = []
+    parts: list[list[tuple[int, Step]]] = []
+    for operation in program.alphabet:
+        new = steps_of(operation)
+        parts.append([*enumerate(new, len(steps))])
+        steps += new
+    items: list[Item] = []
+    angle = given = 0
+    for k in program.word.tolist():
+        for number, step in parts[k]:
+            key = step.qubits[0] if step.sort == "local" else 0
+            items.append(Item(step.sort, {key: Member(step.masks, [(number, angle, given)])}))
+        angle += program.alphabet[k].angles
+        given += program.alphabet[k].kind in ("matrix", "channel")
+    return steps, items
 
 
 def collect(program: Program) -> tuple[list[Step], list[Item]]:

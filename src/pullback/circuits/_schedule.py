@@ -3,6 +3,9 @@
 A stretch that repeats with some period becomes a `Segment` whose kernels are those of one period; of many such
 stretches, the longest. What is left is done kernel by kernel if it is short, or else by a `Dynamic` kernel, one step
 after the other: time to compile does not grow with the number of gates in either case.
+
+Each schedule is expanded again and compared with its program (`_expansion.py`, `_walk.py`). One that differs would be a
+fault of this module: the circuit is then done as it is written, one step after the other.
 """
 
 import gc
@@ -15,12 +18,14 @@ from jaxtyping import Array
 
 from pullback.circuits._dynamic import Dynamic, matrix_key
 from pullback.circuits._evolution import Evolution
-from pullback.circuits._gates import Masks
+from pullback.circuits._expansion import Act
 from pullback.circuits._jump import Jump
 from pullback.circuits._kernels import Dense, Diagonal, Kernel, Layout, Locals, Move, Pair
-from pullback.circuits._lower import Item, Member, Step, collect, permuted
+from pullback.circuits._lower import Item, Member, collect, flips_of, one_by_one, permuted
 from pullback.circuits._program import Program
 from pullback.circuits._recipes import ChannelRecipe, EvolutionRecipe, Leaves, MatrixRecipe, PairRecipe
+from pullback.circuits._walk import stands_for
+from pullback.core import InputError
 
 _SHORT = 16  # items that are compiled one by one
 _LONGEST_PERIOD = 256
@@ -47,14 +52,17 @@ class Segment:
 
     `data(leaves)` are arrays with a leading axis of `count`; `fixed` are integers with the same axis. `free` are the
     keys of data whose tangents may lead away from the unitary matrices, because their entries are given one by one.
+    `acts` say which operations the body stands for; the last `missing` of them do not belong to the last repetition.
     """
 
-    def __init__(self, kernels, sources, count, recipes, fixed):
+    def __init__(self, kernels, sources, count, recipes, fixed, acts=(), missing=0):
         self.kernels: list[Kernel] = kernels
         self.sources: list[Source] = sources
         self.count: int = count
         self.recipes: dict[str, Any] = recipes
         self.fixed: dict[str, np.ndarray] = fixed
+        self.acts: tuple[Act, ...] = tuple(acts)
+        self.missing: int = missing
         self.free = frozenset(key for key, recipe in recipes.items() if recipe.is_free)
 
     def data(self, leaves: Leaves) -> dict[str, Array]:
@@ -93,10 +101,33 @@ def schedule(program: Program) -> tuple[tuple[Segment, ...], np.ndarray | None]:
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        return _schedule(program)
+        return proved(program, _schedule, stands_for) or plain(program)
     finally:
         if was_enabled:
             gc.enable()
+
+
+def proved(program, make, is_right):
+    """make(program), or None if it is not right, or if a fault was met on the way.
+
+    Raises:
+        InputError: of `make`; that is no fault.
+    """
+    try:
+        found = make(program)
+    except InputError:
+        raise
+    except (IndexError, KeyError, TypeError, ValueError):
+        return None
+    return found if is_right(program, *found) else None
+
+
+def plain(program: Program) -> tuple[tuple[Segment, ...], np.ndarray | None]:
+    """The schedule without repetitions, and without moving any operation past another."""
+    steps, items = one_by_one(program)
+    straight = np.arange(1 << program.n)
+    segments, layout = _dynamic(program, steps, items, straight)
+    return tuple(segments), Move(layout, straight).there
 
 
 def _schedule(program):
@@ -106,28 +137,32 @@ def _schedule(program):
     word = np.array([ids.setdefault(item.signature(steps), len(ids)) for item in items], int)
     layout = np.arange(1 << n)
     segments: list[Segment] = []
+    found = longest(stretches(word))
     at = 0
-    for start, period, count in longest(stretches(word)):
-        period -= max(at - start, 0) if count == 1 else 0
-        start = max(start, at)
-        part = items[start : start + period * count]
-        at = start + period * count
-        if not part:
-            continue
-        if count == 1 and period > _SHORT:
-            new, layout = _dynamic(program, steps, part, layout)
+    for (start, period, count), following in zip(found, [*found[1:], None]):
+        if count == 1:
+            part = items[at : start + period]  # the first ones may have completed what was before
+            if len(part) > _SHORT:
+                new, layout = _dynamic(program, steps, part, layout)
+            elif part:
+                new, layout = _repeated(program, steps, part, len(part), 1, layout)
+            else:
+                new = []
+            at = start + period
         else:
-            extra = _completed(items, word, start, period, count) if count > 1 else 0
-            part, at = part + items[at : at + extra], at + extra
-            new, layout = _repeated(program, steps, part, period, count, layout)
+            # What repeats itself is left alone: its count would no longer be right.
+            room = following[1] if following and following[2] == 1 else 0
+            at = start + period * count
+            at += _completed(items, word, start, period, count, room)
+            new, layout = _repeated(program, steps, items[start:at], period, count, layout)
         segments += new
     ordered = Move(layout, np.arange(1 << n))
     return tuple(segments), ordered.there
 
 
-def _completed(items, word, start, period, count) -> int:
-    """How many items after a repetition belong to one more, of which only permutations are missing."""
-    body, following = word[start : start + period], word[start + period * count :][:period]
+def _completed(items, word, start, period, count, room) -> int:
+    """How many of `room` items after a repetition belong to one more, of which only permutations are missing."""
+    body, following = word[start : start + period], word[start + period * count :][: min(period, room)]
     same = len(following) if len(following) < period else period - 1
     same = int(np.argmin(np.append(body[:same] == following[:same], False)))
     missing = items[start + same : start + period]
@@ -182,6 +217,7 @@ def _repeated(program, steps, items: list[Item], period, count, layout):
     """
     n, body = program.n, items[:period]
     missing = body[len(items) - period * count :] if len(items) > period * count else []
+    acts = _acts(steps, body)
     start = _kernels(n, steps, body, layout)[2] if count > 1 else layout
     segments = [] if np.array_equal(layout, start) else [_moved(layout, start)]
     kernels, sources, end = _kernels(n, steps, body, start)
@@ -194,11 +230,28 @@ def _repeated(program, steps, items: list[Item], period, count, layout):
         if item.sort != "permutation":
             members.setdefault(key_of(steps, item), []).extend(ordered(item))
     recipes = {key: recipe_of(key)(program, steps, found) for key, found in members.items()}
-    segments.append(Segment(kernels, sources, count + bool(missing), recipes, {}))
+    segments.append(Segment(kernels, sources, count + bool(missing), recipes, {}, acts, len(missing)))
     for item in reversed(missing):
         for member in reversed(item.members.values()):
             end = permuted(steps[member.chain[0][0]], end)  # each permutation is its own inverse
     return segments, end
+
+
+def _acts(steps, body: list[Item]) -> list[Act]:
+    """What a body stands for; permutations are done by names."""
+    acts: list[Act] = []
+    used: dict[str, int] = {}
+    for item in body:
+        if item.sort == "permutation":
+            flips = [f for member in item.members.values() for f in flips_of(steps[member.chain[0][0]])]
+            acts.append(Act(None, 0, tuple((f.masks, ()) for f in flips), True))
+            continue
+        key = key_of(steps, item)
+        targets = steps[item.members[0].chain[0][0]].targets if item.sort in ("matrix", "channel") else ()
+        where = tuple((member.masks, targets) for member in ordered(item))
+        acts.append(Act(key, used.get(key, 0), where))
+        used[key] = used.get(key, 0) + len(where)
+    return acts
 
 
 def _moved(old: Layout, new: Layout) -> Segment:
@@ -287,7 +340,7 @@ def _one_by_one(program, steps, items: list[Item]):
         key = "pair" if item.sort == "permutation" else key_of(steps, item)
         for member in ordered(item):
             step = steps[member.chain[0][0]]
-            for where in _permutation_masks(step) if item.sort == "permutation" else [member.masks]:
+            for where in [f.masks for f in flips_of(step)] if item.sort == "permutation" else [member.masks]:
                 members.setdefault(key, []).append(member)
                 places.setdefault(key, []).append(len(masks))
                 masks.append(where)
@@ -306,12 +359,3 @@ def _one_by_one(program, steps, items: list[Item]):
             where = np.array(places[key])
             recipes[key] = Placed(recipe_of(key)(program, steps, found), None if len(where) == count else where)
     return Segment([Dynamic(program.n, sizes)], [Source(None)], count, recipes, fixed)
-
-
-def _permutation_masks(step: Step) -> list[Masks]:
-    """A permutation as controlled X operations."""
-    c, v = step.masks.controls, step.masks.values
-    bits = [1 << q for q in step.targets]
-    if len(bits) == 1:
-        return [Masks(bits[0], bits[0], 0, c, v)]
-    return [Masks(b, b, 0, a | c, a | v) for a, b in (bits, bits[::-1], bits)]

@@ -6,6 +6,7 @@ that JAX can differentiate, to which everything falls back.
 
 import ctypes
 import os
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from pullback.circuits._dynamic import Dynamic
 from pullback.circuits._kernels import Dense, Diagonal, Locals, Move, Pair, transposed_rows
 from pullback.circuits._native._build import library
+from pullback.circuits._walk import Deed, gates_of, require, same_deeds
 
 FORWARD, TANGENT, ADJOINT, ADJOINT_TANGENT = range(4)  # of kernels.cpp
 _PERMUTATION, _GATES, _PAIR, _DIAGONAL, _DENSE, _DYNAMIC = range(6)
@@ -96,10 +98,58 @@ def _order(key):
 
 @lru_cache(maxsize=64)
 def _encoded(segment) -> tuple[np.ndarray, np.ndarray]:
-    """The operations of one repetition and their tables; empty if one of them is not among those of the library."""
+    """The operations of one repetition and their tables; empty if they are not those of the kernels.
+
+    So it is where a kernel is not among those of the library, and would be if the encoding were at fault: then the
+    segment is left to JAX.
+    """
     none = np.zeros(0, np.int64), np.zeros(0, np.int32)
     if not all(map(_is_encodable, segment.kernels)):
         return none
+    found = _encode(segment)
+    return found if same_deeds(segment, decoded(segment, *found)) else none
+
+
+def decoded(segment, ops: np.ndarray, tables: np.ndarray) -> Iterator[Deed]:
+    """What the library does in one repetition, by the numbers that it is given: see `Program` in kernels.cpp."""
+    n, count, *_ = ops.tolist()
+    N, at = 1 << n, 2
+    keys = sorted(segment.recipes, key=_order)
+
+    def table(start, size):
+        require(0 <= start <= len(tables) - size)
+        return tables[start : start + size].astype(int)
+
+    for _ in range(count):
+        length, code, *op = ops[at : at + ops[at]].tolist()
+        require(length == len(op) + 2)
+        at += length
+        if code == _PERMUTATION:
+            rows, start = op
+            yield Deed("move", None, (), np.arange(N).reshape(-1, rows).T.ravel() if rows else table(start, N))
+            continue
+        if code == _DYNAMIC:
+            yield Deed("dynamic", None, (), tuple(op))
+            continue
+        key, member, *op = keys[op[0]], *op[1:]
+        if code == _GATES:
+            yield gates_of(key, [(member + k, bit) for k, bit in zip(op[::2], op[1::2], strict=True)])
+        elif code == _PAIR:
+            start, pairs = op
+            yield Deed("pair", key, (member,), tuple(table(start, 3 * pairs).reshape(3, pairs)))
+        elif code == _DIAGONAL:
+            start, m, controls, values = op
+            i = table(start, N)
+            classes = np.where((i & controls) == values, 1 + np.bitwise_count(i & m) % 2, 0)
+            yield Deed("diagonal", key, (member,), classes)
+        else:
+            start, groups = op
+            d = 1 << _order(key)
+            yield Deed("dense", key, (member,), table(start, d * groups).reshape(d, groups))
+    require(at == len(ops))
+
+
+def _encode(segment) -> tuple[np.ndarray, np.ndarray]:
     keys = sorted(segment.recipes, key=_order)
     ops: list[list[int]] = []
     tables: list[np.ndarray] = []
