@@ -160,7 +160,7 @@ class Amplitudes:
                 require(np.all(amplitudes[0] & rows[-1] == 0))
                 require(np.array_equal(amplitudes, amplitudes[0] | rows[:, None]))
                 met = np.zeros(len(at), bool)
-                met[amplitudes] = True
+                met[content] = True
                 require(content.size == met.sum() and np.array_equal(met, active))
             case "evolution":
                 require(np.array_equal(at, np.arange(len(at))) and not any(masks))
@@ -180,7 +180,7 @@ class Amplitudes:
 
 
 def _parity(i):
-    return np.bitwise_count(i) % 2
+    return np.bitwise_count(i).astype(int) % 2
 
 
 def deeds_of(segment) -> Iterator[Deed]:
