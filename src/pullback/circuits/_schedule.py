@@ -119,7 +119,7 @@ def proved(program, make, is_right):
         raise
     except (IndexError, KeyError, TypeError, ValueError):
         return None
-    return found if is_right(program, *found) else None
+    return found if is_right(program, found) else None
 
 
 def plain(program: Program) -> tuple[tuple[Segment, ...], np.ndarray | None]:
@@ -217,7 +217,8 @@ def _repeated(program, steps, items: list[Item], period, count, layout):
     """
     n, body = program.n, items[:period]
     missing = body[len(items) - period * count :] if len(items) > period * count else []
-    acts = _acts(steps, body)
+    used: dict[str, int] = {}
+    acts = [act_of(steps, item, used) for item in body]
     start = _kernels(n, steps, body, layout)[2] if count > 1 else layout
     segments = [] if np.array_equal(layout, start) else [_moved(layout, start)]
     kernels, sources, end = _kernels(n, steps, body, start)
@@ -237,21 +238,17 @@ def _repeated(program, steps, items: list[Item], period, count, layout):
     return segments, end
 
 
-def _acts(steps, body: list[Item]) -> list[Act]:
-    """What a body stands for; permutations are done by names."""
-    acts: list[Act] = []
-    used: dict[str, int] = {}
-    for item in body:
-        if item.sort == "permutation":
-            flips = [f for member in item.members.values() for f in flips_of(steps[member.chain[0][0]])]
-            acts.append(Act(None, 0, tuple((f.masks, ()) for f in flips), True))
-            continue
-        key = key_of(steps, item)
-        targets = steps[item.members[0].chain[0][0]].targets if item.sort in ("matrix", "channel") else ()
-        where = tuple((member.masks, targets) for member in ordered(item))
-        acts.append(Act(key, used.get(key, 0), where))
-        used[key] = used.get(key, 0) + len(where)
-    return acts
+def act_of(steps, item: Item, used: dict[str, int]) -> Act:
+    """What an item stands for; `used` counts the members of each key. Permutations are done by names."""
+    if item.sort == "permutation":
+        flips = [f for member in item.members.values() for f in flips_of(steps[member.chain[0][0]])]
+        return Act(None, 0, tuple((f.masks, ()) for f in flips), True)
+    key = key_of(steps, item)
+    targets = steps[item.members[0].chain[0][0]].targets if item.sort in ("matrix", "channel") else ()
+    where = tuple((member.masks, targets) for member in ordered(item))
+    first = used.get(key, 0)
+    used[key] = first + len(where)
+    return Act(key, first, where)
 
 
 def _moved(old: Layout, new: Layout) -> Segment:

@@ -17,195 +17,26 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from pullback.circuits._evolve import cast, through
-from pullback.circuits._gates import Masks
+from pullback.circuits._expansion import Act
 from pullback.circuits._input import at_least_single
-from pullback.circuits._kernels import Generated, Locals, Move, Pair, Tables, dagger
-from pullback.circuits._lower import collect
+from pullback.circuits._lower import collect, flips_of, one_by_one
 from pullback.circuits._pauli import flipped, mean_jvp
 from pullback.circuits._program import Program
-from pullback.circuits._schedule import Segment, Source, key_of, ordered, recipe_of, stretches
+from pullback.circuits._schedule import Segment, Source, act_of, key_of, ordered, proved, recipe_of, stretches
+from pullback.circuits._sharded_kernels import (
+    AXIS,
+    Flip,
+    Places,
+    ShardedDense,
+    ShardedLocals,
+    ShardedMove,
+    ShardedPair,
+    indices,
+)
+from pullback.circuits._sharded_walk import stands_for
 from pullback.core import InputError
 
-AXIS = "amplitudes"
 _SHORT = 64  # items that are compiled one by one; longer stretches that do not repeat are refused
-
-
-class Places:
-    """Where qubits are: `where[q]` is the position of qubit q; `local` positions lie within a device."""
-
-    def __init__(self, where, local: int, devices: int):
-        self.where, self.local, self.bits = tuple(where), local, devices
-
-    def mask(self, mask: int) -> int:
-        return sum(1 << p for q, p in enumerate(self.where) if mask >> q & 1)
-
-    def masks(self, masks: Masks) -> Masks:
-        return Masks(*map(self.mask, masks))
-
-    def swapped(self, a: int, b: int) -> "Places":
-        names = {a: b, b: a}
-        return Places((names.get(p, p) for p in self.where), self.local, self.bits)
-
-    def exchanged(self) -> "Places":
-        top, g = self.local - self.bits, self.bits
-        new = (p if p < top else p + g if p < top + g else p - g for p in self.where)
-        return Places(new, self.local, self.bits)
-
-    def brought(self, qubits) -> "tuple[list, Places]":
-        """The moves after which all of these qubits are local, and the places then."""
-        if all(self.where[q] < self.local for q in qubits):
-            return [], self
-        moves, places, top = [], self, self.local - self.bits
-        free = [p for q, p in enumerate(self.where) if p < top and q not in qubits]
-        for p in range(top, self.local):
-            if places.where.index(p) in qubits:
-                if not free:
-                    raise InputError(
-                        f"circuits: a gate on {len(qubits)} qubits needs more than the {self.local} qubits that are "
-                        f"local on {1 << self.bits} devices; use fewer devices."
-                    )
-                moves.append((p, free.pop()))
-                places = places.swapped(*moves[-1])
-        return [*moves, None], places.exchanged()
-
-    def rearranged(self, where) -> list:
-        """The moves that bring each qubit q to position where[q]."""
-        top, g = self.local - self.bits, self.bits
-        last = [where.index(self.local + j) for j in range(g)]  # the qubits that are to be global
-        moves, places = [], self
-        if [places.where[q] for q in last] != [self.local + j for j in range(g)]:
-            moves, places = places.brought(last)
-            for j, q in enumerate(last):
-                if places.where[q] != top + j:
-                    moves.append((places.where[q], top + j))
-                    places = places.swapped(*moves[-1])
-            moves.append(None)
-            places = places.exchanged()
-        for q in sorted(range(len(where)), key=where.__getitem__)[: self.local]:
-            if places.where[q] != where[q]:
-                moves.append((places.where[q], where[q]))
-                places = places.swapped(*moves[-1])
-        return moves
-
-
-def _moved(moves, g, V):
-    """V after moves: two local positions to swap, or None for the exchange. Each is its own inverse."""
-    for move in moves:
-        if move is None:
-            parts = V.reshape(*V.shape[:2], 1 << g, -1)
-            V = jax.lax.all_to_all(parts, AXIS, 2, 2, tiled=True).reshape(V.shape)
-        else:
-            low, high = sorted(move)
-            bits = V.reshape(*V.shape[:2], -1, 2, 1 << (high - low - 1), 2, 1 << low)
-            V = jnp.swapaxes(bits, 3, 5).reshape(V.shape)
-    return V
-
-
-class ShardedMove(Move):
-    """Some moves."""
-
-    def __init__(self, moves, g):
-        self.there, self.back = partial(_moved, moves, g), partial(_moved, moves[::-1], g)
-
-
-class ShardedLocals(Locals):
-    """One gate on each of some qubits: first on those that are local, then on the others, which are exchanged."""
-
-    def __init__(self, qubits, places: Places):
-        here = [(k, places.where[q]) for k, q in enumerate(qubits) if places.where[q] < places.local]
-        rest = [q for q in qubits if places.where[q] >= places.local]
-        self.phases = [(None, None, here)] if here else []
-        self.members, self.places = len(qubits), places
-        if rest:
-            moves, self.places = places.brought(rest)
-            there = partial(_moved, moves, places.bits), partial(_moved, moves[::-1], places.bits)
-            self.phases.append((*there, [(k, self.places.where[q]) for k, q in enumerate(qubits) if q in rest]))
-
-
-class ShardedPair(Pair):
-    """A pair operation whose mask x is local."""
-
-    def __init__(self, masks: Masks, local: int):
-        self.masks, self.local = masks, local
-
-    @property
-    def tables(self) -> Tables:  # pyright: ignore[reportIncompatibleVariableOverride]
-        m, x, s, controls, values = self.masks
-        i = indices(self.local)
-        return Tables(_odd(i & m), (i & controls) == values, 1.0 - 2.0 * _odd(i & s), x)
-
-
-class Flip:
-    """X on a local position, under controls."""
-
-    def __init__(self, masks: Masks, local: int):
-        self.masks, self.local = masks, local
-
-    def apply(self, V, u):
-        active = (indices(self.local) & self.masks.controls) == self.masks.values
-        return jnp.where(active, flipped(V, self.masks.x), V)
-
-    inverse = apply
-
-    def tangent(self, V, dV, u, K):
-        return self.apply(V, u), self.apply(dV, u)
-
-    untangent = tangent
-
-    def pull(self, V, W, u):
-        return self.apply(V, u), self.apply(W, u), u
-
-    def transitions(self, V, W, u):
-        return u
-
-
-class ShardedDense(Generated):
-    """A matrix on k local positions, with controls on any."""
-
-    def __init__(self, positions, masks: Masks, local: int):
-        self.masks, self.local, self.k = masks, local, len(positions)
-        self.moves, at = [], list(positions)
-        for j in range(self.k):  # bit j of the matrix's index goes to position local − k + j
-            target = local - self.k + j
-            if at[j] != target:
-                self.moves.append((at[j], target))
-                at = [target if p == at[j] else at[j] if p == target else p for p in at]
-
-    def _times(self, u, V, elsewhere):
-        X = _moved(self.moves, 0, V).reshape(*V.shape[:2], 1 << self.k, -1)
-        re, im = (jnp.einsum("ab,csbg->csag", u[c], X) for c in (0, 1))
-        out = _moved(self.moves[::-1], 0, jnp.stack([re[0] - im[1], re[1] + im[0]]).reshape(V.shape))
-        return jnp.where(self._active(), out, elsewhere * V)
-
-    def _active(self):
-        return (indices(self.local) & self.masks.controls) == self.masks.values
-
-    def apply(self, V, u):
-        return self._times(u[0], V, 1.0)
-
-    def inverse(self, V, u):
-        return self._times(dagger(u[0]), V, 1.0)
-
-    def generate(self, V, K):
-        return self._times(K[0], V, 0.0)
-
-    def transitions(self, V, W, u):
-        a, b = (
-            _moved(self.moves, 0, Z).reshape(*V.shape[:2], 1 << self.k, -1)
-            for Z in (jnp.where(self._active(), W, 0.0), V)
-        )
-        Q = jnp.einsum("csag,dsbg->cdab", a, b)
-        return jnp.stack([Q[0, 0] + Q[1, 1], Q[1, 0] - Q[0, 1]])[None]
-
-
-def indices(local: int):
-    """The indices of this device's amplitudes."""
-    device = jax.lax.axis_index(AXIS).astype(int)
-    return jnp.arange(1 << local) + (device << local)
-
-
-def _odd(i):
-    return (jax.lax.population_count(i) & 1).astype(bool)
 
 
 @lru_cache(maxsize=32)
@@ -215,42 +46,59 @@ def sharded_schedule(program: Program, g: int) -> tuple[Segment, ...]:
     Raises:
         InputError: evolutions without a matrix; a long stretch without repetition; a gate on too many qubits.
     """
+    segments = proved(program, partial(_schedule, g=g), partial(stands_for, g=g))
+    return _plain(program, g) if segments is None else segments
+
+
+def _schedule(program, g):
     steps, items = collect(program)
-    n = program.n
     ids: dict[tuple, int] = {}
     word = np.array([ids.setdefault(item.signature(steps), len(ids)) for item in items], int)
     segments: list[Segment] = []
     for start, period, count in stretches(word):
-        part = items[start : start + period * count]
         if count == 1 and period > _SHORT:
             raise InputError(
                 f"circuits: {period} steps do not repeat; on many devices up to {_SHORT} are possible. Write the "
                 "circuit with layers."
             )
-        places = Places(range(n), n - g, g)
-        kernels, sources, used = [], [], {}
-        for item in part[:period]:
-            places = _lowered(steps, item, places, kernels, sources, used)
-        moves = places.rearranged(tuple(range(n)))
-        if moves:
-            kernels.append(ShardedMove(moves, g))
-            sources.append(Source("pair"))
-        members: dict[str, list] = {}
-        for item in part:
-            if item.sort != "permutation":
-                members.setdefault(key_of(steps, item), []).extend(ordered(item))
-        recipes = {key: recipe_of(key)(program, steps, found) for key, found in members.items()}
-        segments.append(Segment(kernels, sources, count, recipes, {}))
+        segments.append(_segment(program, steps, items[start : start + period * count], period, count, g))
     return tuple(segments)
 
 
-def _lowered(steps, item, places: Places, kernels, sources, used) -> Places:
-    """Appends the kernels of an item; the places after it."""
+def _plain(program, g):
+    """The schedule without repetitions, in the order of the program."""
+    steps, items = one_by_one(program)
+    return (_segment(program, steps, items, len(items), 1, g),) if items else ()
+
+
+def _segment(program, steps, part, period, count, g) -> Segment:
+    n = program.n
+    places = Places(range(n), n - g, g)
+    kernels, sources, acts, used = [], [], [], {}
+    for item in part[:period]:
+        places = _lowered(steps, item, places, kernels, sources, acts, used)
+    moves = places.rearranged(tuple(range(n)))
+    if moves:
+        kernels.append(ShardedMove(moves, g))
+        sources.append(Source("pair"))
+    members: dict[str, list] = {}
+    for item in part:
+        if item.sort != "permutation":
+            members.setdefault(key_of(steps, item), []).extend(ordered(item))
+    recipes = {key: recipe_of(key)(program, steps, found) for key, found in members.items()}
+    return Segment(kernels, sources, count, recipes, {}, acts)
+
+
+def _lowered(steps, item, places: Places, kernels, sources, acts, used) -> Places:
+    """Appends the kernels of an item and what they stand for; the places after it."""
     local = places.local
 
     def add(kernel, source):
         kernels.append(kernel)
         sources.append(source)
+
+    def flipped_by(step, named):
+        acts.append(Act(None, 0, tuple((f.masks, ()) for f in flips_of(step)), named))
 
     def bring(mask: int):
         moves, new = places.brought([q for q in range(len(places.where)) if mask >> q & 1])
@@ -263,20 +111,21 @@ def _lowered(steps, item, places: Places, kernels, sources, used) -> Places:
             step = steps[member.chain[0][0]]
             if len(step.targets) == 2:
                 a, b = step.targets
+                flipped_by(step, True)
                 places = places.swapped(places.where[a], places.where[b])
                 continue
             bit = 1 << step.targets[0]
+            flipped_by(step, False)
             places = bring(bit)
             add(Flip(places.masks(step.masks._replace(x=bit)), local), Source("pair"))
         return places
     members = ordered(item)
-    key, step = key_of(steps, item), steps[members[0].chain[0][0]]
-    first = used.get(key, 0)
-    used[key] = first + len(members)
+    acts.append(act_of(steps, item, used))
+    key, first, step = acts[-1].key, acts[-1].first, steps[members[0].chain[0][0]]
     match item.sort:
         case "local":
             kernel = ShardedLocals(sorted(item.members), places)
-            add(kernel, Source(key, first, used[key]))
+            add(kernel, Source(key, first, first + len(members)))
             return kernel.places
         case "diagonal" | "pair":
             for k, member in enumerate(members):
@@ -285,7 +134,7 @@ def _lowered(steps, item, places: Places, kernels, sources, used) -> Places:
         case "matrix":
             places = bring(sum(1 << q for q in step.targets))
             positions = [places.where[q] for q in step.targets]
-            add(ShardedDense(positions, places.masks(step.masks), local), Source(key, first, used[key]))
+            add(ShardedDense(positions, places.masks(step.masks), local), Source(key, first, first + len(members)))
         case sort:
             raise InputError(f"circuits: {sort}s are not possible on many devices; write them as gates.")
     return places

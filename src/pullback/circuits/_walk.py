@@ -18,7 +18,7 @@ from pullback.circuits._jump import Jump
 from pullback.circuits._kernels import Dense, Diagonal, Locals, Move, Pair
 from pullback.circuits._program import Program
 
-_FAULTS = Mismatch, IndexError, KeyError, TypeError, ValueError  # the latter four where arrays do not fit
+FAULTS = Mismatch, IndexError, KeyError, TypeError, ValueError  # the latter four where arrays do not fit
 
 
 class Deed(NamedTuple):
@@ -83,9 +83,10 @@ def undone(segment, layout):
     return layout
 
 
-def stands_for(program: Program, segments, last) -> bool:
+def stands_for(program: Program, schedule: tuple[Any, np.ndarray | None]) -> bool:
     """Whether a schedule does what its program says: every operation, on its qubits, with its numbers, in order."""
     try:
+        segments, last = schedule
         same_operations(program, segments)
         straight = np.arange(1 << program.n)
         layout = Amplitudes(straight)
@@ -99,7 +100,7 @@ def stands_for(program: Program, segments, last) -> bool:
             require(segment.count == 1 or np.array_equal(after.at, layout.at))
             layout = undone(segment, after)
         require(np.array_equal(layout.at if last is None else layout.at[last], straight))
-    except _FAULTS:
+    except FAULTS:
         return False
     return True
 
@@ -110,7 +111,7 @@ def same_deeds(segment, others: Iterable[Deed]) -> bool:
         for own, other in zip(deeds_of(segment), others, strict=True):
             require(own[:3] == other[:3])
             require(np.array_equal(own.content, other.content))
-    except _FAULTS:
+    except FAULTS:
         return False
     return True
 
