@@ -262,6 +262,7 @@ def _parts_of_steps(segment) -> dict[str, tuple[Any, np.ndarray]]:
     """The same for steps that are data: each takes a member of one key."""
     sizes = segment.kernels[0].sizes
     which = segment.fixed.get("which", np.zeros(segment.count, int))
+    require(which.shape == (segment.count,))
     parts = {}
     for code, key in enumerate(["pair", *map(matrix_key, sizes)]):
         at = np.flatnonzero(which == code)
@@ -276,6 +277,7 @@ def _parts_of_steps(segment) -> dict[str, tuple[Any, np.ndarray]]:
 
 def _places_of_steps(segment, widest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     masks = segment.fixed["masks"].astype(np.int64)
+    require(masks.shape == (segment.count, 5))
     targets = np.full((len(masks), widest), -1)
     sizes = np.array([0, *segment.kernels[0].sizes])
     if len(sizes) > 1:

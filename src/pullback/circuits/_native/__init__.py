@@ -112,20 +112,17 @@ def _encoded(segment) -> tuple[np.ndarray, np.ndarray]:
 
 def decoded(segment, ops: np.ndarray, tables: np.ndarray) -> Iterator[Deed]:
     """What the library does in one repetition, by the numbers that it is given: see `Program` in kernels.cpp."""
-    n, count, *_ = ops.tolist()
-    N, at = 1 << n, 2
+    N = 1 << int(ops[0])
     keys = sorted(segment.recipes, key=_order)
 
     def table(start, size):
         require(0 <= start <= len(tables) - size)
         return tables[start : start + size].astype(int)
 
-    for _ in range(count):
-        length, code, *op = ops[at : at + ops[at]].tolist()
-        require(length == len(op) + 2)
-        at += length
+    for code, *op in _operations(ops):
         if code == _PERMUTATION:
             rows, start = op
+            require(rows == 0 or start == 0)
             yield Deed("move", None, (), np.arange(N).reshape(-1, rows).T.ravel() if rows else table(start, N))
             continue
         if code == _DYNAMIC:
@@ -146,6 +143,16 @@ def decoded(segment, ops: np.ndarray, tables: np.ndarray) -> Iterator[Deed]:
             start, groups = op
             d = 1 << _order(key)
             yield Deed("dense", key, (member,), table(start, d * groups).reshape(d, groups))
+
+
+def _operations(ops: np.ndarray) -> Iterator[list[int]]:
+    """The operations without their lengths: code, …"""
+    at = 2
+    for _ in range(ops[1]):
+        length, *op = ops[at : at + ops[at]].tolist()
+        require(length == len(op) + 1 > 1)
+        at += length
+        yield op
     require(at == len(ops))
 
 
