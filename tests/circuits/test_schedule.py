@@ -116,7 +116,6 @@ def on_pairs(psi, u, i, j, sign):
 
 def run(circuit, schedule):
     """The state after a schedule that acts on |0…0⟩."""
-    circuit = circuit.with_parameters(np.asarray(circuit.parameters))
     circuit = circuit.of_program(circuit.program, parameters=np.asarray(circuit.parameters))
     psi, index = np.eye(1 << circuit.n, dtype=complex)[0], np.arange(1 << circuit.n)
     segments, last = schedule
@@ -229,6 +228,60 @@ def test_words_in_full(seed, monkeypatch):
     if seed % 2:
         monkeypatch.setattr(native, "is_available", lambda: False)
     np.testing.assert_allclose(qc.state(circuit), psi, atol=1e-12)
+
+
+def random_tree(rng, n, qubits, depth):
+    """A block of blocks on these qubits of n, its number of angles, and its matrix as a function of them."""
+    kind = rng.choice(["chain", "repeat", "daggered", "control", "layers"]) if depth else "gate"
+    if kind == "gate" or len(qubits) < 2:
+        name, where, controls, values = random_spec(rng, len(qubits))
+        where, controls = ([qubits[q] for q in part] for part in (where, controls))
+        block, (u, *_) = made(rng, (name, where, controls, values))
+        _, count, make = dense.ROTATION.get(name, (0, 0, lambda: u))
+        return block, count, lambda angles: dense.embed(make(*angles), where, n, controls, values)
+    if kind == "chain":
+        blocks, counts, matrices = zip(*(random_tree(rng, n, qubits, depth - 1) for _ in range(3)))
+        ends = np.cumsum(counts)
+
+        def product(angles):
+            parts = [m(angles[end - c : end]) for m, c, end in zip(matrices, counts, ends)]
+            return parts[2] @ parts[1] @ parts[0]
+
+        return qc.chain(*blocks), sum(counts), product
+    if kind == "control":
+        c, rest = qubits[0], qubits[1:]
+        block, count, matrix = random_tree(rng, n, rest, depth - 1)
+        on = np.diag(np.arange(1 << n) >> c & 1)
+        return qc.control(c, block), count, lambda angles: on @ matrix(angles) + np.eye(1 << n) - on
+    block, count, matrix = random_tree(rng, n, qubits, depth - 1)
+    if kind == "daggered":
+        return qc.daggered(block), count, lambda angles: matrix(angles).conj().T
+    times = int(rng.integers(1, 5))
+    if kind == "repeat":
+        return qc.repeat(times, block), count, lambda angles: np.linalg.matrix_power(matrix(angles), times)
+
+    def of_rows(angles):
+        out = np.eye(1 << n)
+        for row in np.reshape(angles, (times, count)):
+            out = matrix(row) @ out
+        return out
+
+    return qc.layers(block, np.zeros((times, count))), times * count, of_rows
+
+
+@pytest.mark.parametrize("seeds", [range(20), pytest.param(range(20, 500), marks=pytest.mark.slow)], ids=len)
+def test_blocks_of_blocks(seeds):
+    """Chains, controls, adjoints, repetitions and layers of each other become the program that they mean."""
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        block, count, matrix = random_tree(rng, 4, rng.permutation(4).tolist(), 3)
+        circuit = qc.Circuit(4, [block])
+        assert circuit.n_parameters == count, seed
+        angles = rng.normal(size=count)
+        circuit = circuit.with_parameters(angles)
+        found = scheduling._schedule(circuit.program)
+        assert stands_for(circuit.program, found), seed
+        np.testing.assert_allclose(run(circuit, found), matrix(angles)[:, 0], atol=1e-12, err_msg=str(seed))
 
 
 # Faults.

@@ -111,6 +111,17 @@ def test_groups_of_one_pass():
     assert (group.first, group.width, group.gates) == (6, 4, ((1, 6), (0, 9)))
 
 
+@pytest.mark.parametrize("most", [3, 4, 5])
+def test_groups_hold_every_gate_once(most):
+    """All sets of positions among nine, in any order of the members."""
+    for chosen in range(1, 1 << 9):
+        gates = [(9 - p, p) for p in range(9) if chosen >> p & 1]
+        groups = kernels.tiles.grouped(gates, most)
+        assert sorted(gate for group in groups for gate in group.gates) == sorted(gates)
+        assert all(group.width <= most for group in groups)
+        assert all(0 <= p - group.first < group.width for group in groups for _, p in group.gates)
+
+
 @pytest.mark.parametrize("first", [0, 2, 10])
 def test_one_group(first):
     """States, tangents and the sums W V† of a group with a hole, for two states of 2^14 amplitudes."""

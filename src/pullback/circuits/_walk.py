@@ -128,9 +128,9 @@ class Amplitudes:
         return Amplitudes(self.at[table])
 
     def renamed(self, flips: tuple[Where, ...]) -> "Amplitudes":
-        at = self.at
+        at = self.at.copy()
         for masks, _ in flips:
-            at = np.where((at & masks.controls) == masks.values, at ^ masks.x, at)
+            at ^= masks.x * ((at & masks.controls) == masks.values)
         return Amplitudes(at)
 
     def check(self, deed: Deed, where: list[Where]) -> None:
