@@ -179,8 +179,11 @@ def test_words(seeds):
             plain = scheduling.plain(circuit.program)
             assert stands_for(circuit.program, plain), seed
             np.testing.assert_allclose(run(circuit, plain), psi, atol=1e-12, err_msg=str(seed))
-            both = doubled(circuit).program
-            assert stands_for(both, scheduling._schedule(both)), seed
+            both = doubled(circuit)
+            found = scheduling._schedule(both.program)
+            assert stands_for(both.program, found), seed
+            if circuit.n < 5:  # rows are the less significant qubits
+                np.testing.assert_allclose(run(both, found), np.kron(psi.conj(), psi), atol=1e-12, err_msg=str(seed))
     assert repeated > len(seeds) / 3
 
 
@@ -223,11 +226,23 @@ def test_repetitions_that_touch(second, tail, accelerated, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(60))
 def test_words_in_full(seed, monkeypatch):
-    """The same circuits by the evolver, with and without the accelerator."""
+    """The same circuits by the evolver, with or without the accelerator; a derivative, by differences of NumPy's."""
     circuit, psi = repeated_words(seed)
     if seed % 2:
         monkeypatch.setattr(native, "is_available", lambda: False)
     np.testing.assert_allclose(qc.state(circuit), psi, atol=1e-12)
+    theta, h = np.asarray(circuit.parameters), qc.heisenberg(circuit.n)
+    d = np.random.default_rng(seed).normal(size=theta.shape)
+    d /= max(np.linalg.norm(d), 1)
+    H, plain = np.asarray(h.matrix()), scheduling.plain(circuit.program)
+
+    def energy(t):
+        psi = run(circuit.with_parameters(t), plain)
+        return (psi.conj() @ H @ psi).real
+
+    expected = (energy(theta + 1e-5 * d) - energy(theta - 1e-5 * d)) / 2e-5
+    gradient = jax.jit(jax.grad(lambda t: qc.expect(h, circuit.with_parameters(t))))(theta)
+    np.testing.assert_allclose(gradient @ d, expected, atol=1e-8)
 
 
 def random_tree(rng, n, qubits, depth):

@@ -7,7 +7,7 @@ qubits. The operations of the accelerator are read back from their numbers, and 
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,18 +36,10 @@ class Deed(NamedTuple):
     content: Any
 
 
-class Layout(Protocol):
-    """Where amplitudes, or qubits, are."""
-
-    def moved(self, content) -> "Layout": ...
-
-    def renamed(self, flips: tuple[Where, ...]) -> "Layout": ...
-
-    def check(self, deed: Deed, where: list[Where]) -> None: ...  # raises Mismatch if it is not done there
-
-
 def walk(segment, layout: Any, deeds: Iterable[Deed]) -> Any:
     """The layout after one repetition, in which the deeds must do all acts of a segment, in order.
+
+    A layout is `moved(content)`, `renamed(flips)`, and its `check(deed, where)` raises if the deed is not done there.
 
     Raises:
         Mismatch: they do something else.
