@@ -317,7 +317,7 @@ def samples():
     ]  # fmt: skip
     layer = [made(rng, spec)[0] for spec in specs]
     short = [made(rng, spec)[0] for spec in (("Rx", [0], [], []), ("X", [1], [0], [1]))]
-    mixed = [made(rng, random_spec(rng, 3))[0] for _ in range(40)]
+    mixed = [made(rng, random_spec(rng, 3))[0] for _ in range(22)]
     noisy = [qc.put(0, qc.Ry(0.3)), qc.put(1, qc.depolarizing(0.1)), qc.put((0, 1), qc.CNOT)]
     return {
         "layers": qc.Circuit(3, layer * 4),
