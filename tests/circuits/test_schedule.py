@@ -321,7 +321,7 @@ def samples():
     noisy = [qc.put(0, qc.Ry(0.3)), qc.put(1, qc.depolarizing(0.1)), qc.put((0, 1), qc.CNOT)]
     return {
         "layers": qc.Circuit(3, layer * 4),
-        "completed": qc.Circuit(3, [*short * 4, short[0], qc.put(2, qc.H)]),
+        "completed": qc.Circuit(3, [*short * 4, short[0], qc.put((0, 2), qc.Rxx(0.4))]),
         "data": qc.Circuit(3, mixed),
         "noise": qc.Circuit(2, noisy * 3),
     }
