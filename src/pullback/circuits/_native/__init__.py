@@ -29,8 +29,18 @@ _TARGET = "pullback_circuit"
 
 @cache
 def is_available() -> bool:
-    """Whether the library was compiled, and is not switched off by PULLBACK_NATIVE=0."""
-    if os.environ.get("PULLBACK_NATIVE") == "0" or not library().exists():
+    """Whether the library was compiled, and is not switched off by PULLBACK_NATIVE=0.
+
+    Raises:
+        RuntimeError: it was not, and PULLBACK_NATIVE=require.
+    """
+    wish = os.environ.get("PULLBACK_NATIVE")
+    if wish == "0" or not library().exists():
+        if wish == "require":
+            raise RuntimeError(
+                "PULLBACK_NATIVE=require, but the accelerator of circuits is not compiled here. "
+                "Run python -m pullback.circuits._native and read what it says."
+            )
         return False
     loaded = ctypes.cdll.LoadLibrary(str(library()))
     jax.ffi.register_ffi_target(_TARGET, jax.ffi.pycapsule(loaded.PullbackCircuit), platform="cpu")
