@@ -110,14 +110,20 @@ def cite(name: str):
 
 @cli.command()
 @click.option("--primitive", metavar="NAME", help="Only the rows of one primitive, such as eigh.")
-def check(primitive: str | None) -> int:
+@click.option("--transformations", is_flag=True, help="Every public function under every transformation of JAX.")
+def check(primitive: str | None, transformations: bool) -> int:
     """Check the derivatives of every primitive on this machine.
 
     Prints, for each primitive, kind of point and mode, what pullback and what plain JAX give: ok, WRONG, NaN, or
     - where there is no rule. The reference values are exact.
-    """
-    from pullback.cli._check import check as run_check
 
+    With --transformations: whether every public function is the same eagerly and without jit, under jit, vmap, scan,
+    checkpoint, linearize and shard_map, in single precision, with JAX's strict flags, for empty batches and for NaN;
+    no marks what cannot be, for the reason below the row.
+    """
+    from pullback.cli import _check
+
+    run_check = _check.check_transformed if transformations else _check.check
     passed = True
     for line, ok in run_check(primitive):
         click.echo(line)

@@ -2,10 +2,12 @@
 
 from pullback.trust._conformance import TOLERANCE, Case, Outcome, cases, check_conformance
 from pullback.trust._derivatives import MODES, DerivativeReport, Row, check_derivatives, directional_derivative
+from pullback.trust._transformations import TRANSFORMATIONS, check_transformations
 
 __all__ = [
     "MODES",
     "TOLERANCE",
+    "TRANSFORMATIONS",
     "Case",
     "DerivativeReport",
     "Outcome",
@@ -13,5 +15,6 @@ __all__ = [
     "cases",
     "check_conformance",
     "check_derivatives",
+    "check_transformations",
     "directional_derivative",
 ]
