@@ -37,8 +37,8 @@ def test_files(tmp_path):
     [
         ({"optimiser": ("newton",)}, None, "--optimiser"),
         ({}, "1.0 Q0", "line 1"),
-        ({}, "a Z0", "not a number"),
-        ({}, "", "no terms"),
+        ({}, "a Z0", "line 1: cannot read 'a'"),
+        ({}, "nan Z0", "line 1: the coefficient nan is not finite"),
     ],
 )
 def test_bad_input(tmp_path, options, text, message):

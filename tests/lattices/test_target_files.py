@@ -35,11 +35,11 @@ def test_levels(tmp_path, text):
         ("levels.csv", "1,2\n3,4\n", "line 1 has 2 columns"),
         ("levels.csv", "energy\n1\n2 3\n", "line 3 has 2 columns"),
         ("levels.csv", "k,energy\n1,2\n", "2 columns"),
-        ("levels.csv", "1\nnan\n", "number 2 is nan"),
-        ("levels.csv", "1\n-inf\n", "number 2 is -inf"),
+        ("levels.csv", "1\nnan\n", "line 2: nan is not finite"),
+        ("levels.csv", "1\n-inf\n", "line 2: -inf is not finite"),
         ("levels.csv", "1\n", "two different energies"),
         ("levels.csv", "1\n1\n1\n", "two different energies"),
-        ("levels.csv", b"\xff\xfe\x00\x01", "not a text file"),
+        ("levels.csv", b"\x00\xfe\xff\x01", "not a text file"),
         ("levels.pdf", "1\n2\n", "unknown kind of file '.pdf'"),
     ],
 )
@@ -52,7 +52,7 @@ def test_no_levels(tmp_path, name, content, message):
 def test_no_file(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_levels(tmp_path / "levels.csv")
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="is a folder"):
         read_state(tmp_path)
 
 

@@ -35,7 +35,7 @@ def test_without_header_and_species(tmp_path):
         ("x,y,diametre\n1,2,1\n", "unknown column 'diametre'. Did you mean 'diameter'"),
         ("x,y,species\n1,2,a\n", "diameter missing"),
         ("x,y,diameter,x\n1,2,1,1\n", "appears twice"),
-        ("x,y,diameter\n1,2,1\n3,4\n", "line 3 has 2 columns, expected 3"),
+        ("x,y,diameter\n1,2,1\n3,4\n", "line 3 has 2 columns, needs 3"),
         ("x,y,diameter\n1,2,1\n3,a,1\n", "line 3, column 'y': 'a' is not a number"),
         ("1,2,1\n3,4,1\n5,nan,1\n", "line 3, column 'y': nan"),
         ("1,2,1\n3,4,0\n5,6,1\n", "line 2: diameter 0"),
@@ -59,6 +59,6 @@ def test_not_a_particle_file(tmp_path):
     (tmp_path / "p.xyz").write_text("1")
     with pytest.raises(InputError, match="unknown kind of file"):
         read_particles(tmp_path / "p.xyz")
-    (tmp_path / "p.csv").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "p.csv").write_bytes(b"\x00\xfe\xff")
     with pytest.raises(InputError, match="not a text file"):
         read_particles(tmp_path / "p.csv")

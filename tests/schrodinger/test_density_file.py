@@ -59,8 +59,8 @@ def test_npz_and_hdf5(tmp_path):
         ("# only a comment\n", "holds no rows"),
         ("x,density\n", "at least 5 points"),
         (rows(X[:3], RHO[:3]), "at least 5 points"),
-        (rows(X, RHO).replace("0.5", "nan", 1), "is nan at point"),
-        (rows(X, np.where(X[4] == X, np.inf, RHO)), "density is inf at point 5"),
+        (rows(X, RHO).replace("0.5", "nan", 1), "line 1, column 'density': nan is not finite"),
+        (rows(X, np.where(X[4] == X, np.inf, RHO)), "line 5, column 'density': inf is not finite"),
         (rows(X, RHO - 0.6), "negative at point 1"),
         (rows(X, 0 * X), "zero everywhere"),
         (rows(X[[0, 1, 3, 2, 4, 5]], RHO[:6]), "x must increase, but .*point 4"),
@@ -71,7 +71,7 @@ def test_npz_and_hdf5(tmp_path):
         ("t,density\n" + rows(X, RHO), "needs 'x' and 'density' .* found t, density"),
         ("x,density,density_1\n" + rows(X, RHO, RHO), "number it"),
         ("x,density,density\n" + rows(X, RHO, RHO), "appears twice"),
-        (rows(X, RHO, RHO), "line 1 has 3 columns, expected 2"),
+        (rows(X, RHO, RHO), "line 1 has 3 columns, needs 2"),
         ("x,density\n0,1\n2\n", "line 3 has 1 columns"),
     ],
 )
@@ -86,9 +86,9 @@ def test_wrong_files(tmp_path):
         read_densities(tmp_path / "missing.csv")
     with pytest.raises(InputError, match=r"unknown kind of file '.dat'; known are .csv"):
         read_densities(csv(tmp_path / "rho.dat", "1,2"))
-    (tmp_path / "rho.csv").write_bytes(b"\xff\xfe\x00\x80")
+    (tmp_path / "rho.csv").write_bytes(b"\x00\xfe\xff\x80")
     for name, message in (("rho.csv", "not a text file"), ("rho.npz", "not an NPZ file"), ("rho.h5", "not an HDF5")):
-        (tmp_path / name).write_bytes(b"\xff\xfe\x00\x80")
+        (tmp_path / name).write_bytes(b"\x00\xfe\xff\x80")
         with pytest.raises(InputError, match=message):
             read_densities(tmp_path / name)
     np.savez(tmp_path / "text.npz", x=X, density=np.array(["a"] * 7))

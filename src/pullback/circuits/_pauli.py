@@ -21,8 +21,9 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, ArrayLike, Complex, Inexact
 
 from pullback.circuits._input import at_least_single, is_real, qubit_count
-from pullback.core import InputError
+from pullback.core import InputError, read_pauli_terms
 
+_LARGEST = 64  # qubits of a file
 _RUNS = 3  # of ones in x, up to which axes are reversed; tensors of high rank compile badly
 
 
@@ -142,31 +143,24 @@ class PauliSum(eqx.Module):
     def from_file(cls, path: Path, n: int | None = None) -> "PauliSum":
         """Reads lines of a coefficient and a Pauli string, as "-1.0 Z0 Z1"; # begins a comment.
 
+        Also read are sums in one line, a constant alone in its line, and what OpenFermion and Qiskit print; in Qiskit's
+        labels, as "-1.0 ZZI", the last letter is qubit 0. Equal terms are added up. `lattices.read_hamiltonian` reads
+        the same files as the same operators.
+
         n is the smallest number of qubits that holds the sum, if not given, and at least two.
 
         Raises:
             InputError: the file cannot be read, has no terms, or a line is none; the message has the line's number.
         """
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read: {error}") from error
-        terms = []
-        for number, line in enumerate(lines, 1):
-            words = line.partition("#")[0].replace("*", " ").split()
-            if not words:
-                continue
-            try:
-                terms.append((" ".join(words[1:]), float(words[0])))
-                cls(64, terms[-1:])
-            except InputError as error:
-                raise InputError(f"{path}, line {number}: {error}") from None
-            except ValueError:
-                raise InputError(f"{path}, line {number}: {words[0]!r} is not a number") from None
-        if not terms:
-            raise InputError(f"{path}: has no terms, as in '-1.0 Z0 Z1'")
-        sites = [string.qubits[-1] + 1 for string in cls(64, terms).strings if string.qubits]
-        return cls(max(2, *sites, 2) if n is None else n, terms)
+        terms, size = read_pauli_terms(path)
+        if n is None:
+            n = max(2, size)
+            if n > _LARGEST:
+                raise InputError(f"{path}: acts on {n} qubits; up to {_LARGEST} are possible")
+        elif size > n:
+            raise InputError(f"{path}: acts on {size} qubits, which does not fit on {n}")
+        strings = tuple(PauliString(term.letters, term.sites) for term in terms)
+        return cls.of(n, strings, jnp.asarray(np.array([term.value for term in terms])))
 
     def __call__(self, psi: Inexact[Array, "*batch N"]) -> Complex[Array, "*batch N"]:
         """H ψ, without a matrix.

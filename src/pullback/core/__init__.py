@@ -15,9 +15,10 @@ from pullback.core._errors import (
 from pullback.core._fused import fused
 from pullback.core._linear_map import linear_map
 from pullback.core._live import instantiated, is_live, jvp_of_live, zero_tangent
+from pullback.core._pauli_file import PauliTerm, read_pauli_terms
 from pullback.core._results import RESULTS
 from pullback.core._solution import Solution
-from pullback.core._tables import data_file, is_number, npz_arrays, real_numbers, table_rows, text_lines
+from pullback.core._tables import Table, data_file, npz_arrays, read_table, real_numbers, text_lines
 
 __all__ = [
     # outcomes
@@ -49,11 +50,13 @@ __all__ = [
     "are_checked_under_jit",
     "checks_under_jit",
     # files
+    "PauliTerm",
+    "Table",
     "data_file",
-    "is_number",
     "npz_arrays",
+    "read_pauli_terms",
+    "read_table",
     "real_numbers",
-    "table_rows",
     "text_lines",
     # conventions
     "tags",

@@ -1,6 +1,5 @@
 r"""The quantum approximate optimisation algorithm for the largest cut of a graph."""
 
-import csv
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -23,28 +22,12 @@ from pullback.circuits import (
     state,
 )
 from pullback.core import InputError
+from pullback.experiments._graph_file import Graph, read_graph
 from pullback.plots import curves, new_figure
 from pullback.runs import Experiment, Result, Run, minimise, option
 
 _LARGEST = 20  # nodes
 _GRADIENT = 1e-9  # where it counts as zero
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Graph:
-    """Nodes by name, and weighted edges between their numbers."""
-
-    names: tuple[str, ...]
-    edges: np.ndarray  # (edges, 2)
-    weights: np.ndarray
-
-    def cuts(self) -> np.ndarray:
-        """The cut of each of the 2^n ways to split the nodes; bit q tells on which side node q is."""
-        i = np.arange(1 << len(self.names))
-        total = np.zeros(len(i))
-        for (a, b), w in zip(self.edges, self.weights):
-            total += w * (((i >> a) ^ (i >> b)) & 1)
-        return total
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -172,36 +155,4 @@ def _random_regular(n: int, seed: int) -> Graph:
 
 
 def _read_graph(path: Path) -> Graph:
-    try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    names: dict[str, int] = {}
-    edges: dict[tuple[int, int], float] = {}
-    for line, row in enumerate(rows, 1):
-        cells = [cell.strip() for cell in row]
-        if not any(cells) or cells[0].startswith("#"):
-            continue
-        if len(cells) not in (2, 3) or not all(cells):
-            raise InputError(f"{path}, line {line}: needs two nodes and perhaps a weight, found {','.join(row)!r}")
-        try:
-            weight = float(cells[2]) if len(cells) == 3 else 1.0
-        except ValueError:
-            if not edges:
-                continue  # a header
-            raise InputError(f"{path}, line {line}: the weight {cells[2]!r} is not a number") from None
-        if not edges and cells[:2] == ["source", "target"]:
-            continue
-        if cells[0] == cells[1] or not np.isfinite(weight):
-            raise InputError(f"{path}, line {line}: an edge joins two different nodes and has a finite weight")
-        a, b = sorted(names.setdefault(name, len(names)) for name in cells[:2])
-        if (a, b) in edges:
-            raise InputError(f"{path}, line {line}: the edge {cells[0]}, {cells[1]} occurs twice")
-        edges[a, b] = weight
-    if not edges:
-        raise InputError(f"{path}: has no edges")
-    if len(names) > _LARGEST:
-        raise InputError(f"{path}: has {len(names)} nodes; up to {_LARGEST} are possible")
-    if not any(edges.values()):
-        raise InputError(f"{path}: all weights are zero")
-    return Graph(tuple(names), np.array(list(edges)), np.array(list(edges.values())))
+    return read_graph(path, largest=_LARGEST)

@@ -23,7 +23,7 @@ def places(kind: str, lattice: Lattice) -> tuple[tuple[int, ...], ...]:
     Raises:
         InputError: `kind` is not a sum of Pauli words of one length, one or two.
     """
-    if not re.fullmatch(r"[xyz](\+[xyz])*|[xyz]{2}(\+[xyz]{2})*", kind):
+    if not re.fullmatch(r"[ixyz](\+[ixyz])*|[ixyz]{2}(\+[ixyz]{2})*", kind):
         raise InputError(
             f"term {kind!r}: needs Pauli words of one length, as 'x' (on every site), 'zz' or 'xx+yy' (on every bond)"
         )
@@ -51,8 +51,8 @@ def word_matrix(kind: str, levels: int) -> Inexact[np.ndarray, "n n"]:
 
 @lru_cache
 def spin_matrices(levels: int) -> dict[str, Inexact[np.ndarray, "n n"]]:
-    """σ = 2S for spin S = (levels − 1) / 2, by letter."""
+    """σ = 2S for spin S = (levels − 1) / 2, by letter; i is the identity."""
     S = (levels - 1) / 2
     m = S - np.arange(levels)
     up = np.diag(np.sqrt(S * (S + 1) - m[1:] * (m[1:] + 1)), 1)
-    return {"x": up + up.T, "y": -1j * (up - up.T), "z": np.diag(2 * m)}
+    return {"i": np.eye(levels), "x": up + up.T, "y": -1j * (up - up.T), "z": np.diag(2 * m)}

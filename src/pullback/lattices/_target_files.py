@@ -5,19 +5,19 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from pullback.core import InputError, data_file, is_number, npz_arrays, table_rows, text_lines
+from pullback.core import InputError, data_file, npz_arrays, read_table
 
 
 def read_levels(path: Path) -> Float[np.ndarray, " levels"]:
     """Energies from a CSV or text file of one column, in ascending order whatever the order of the file.
 
-    A first line that is no number is a header; lines that start with # are comments.
+    A first line that is no number is a header; lines that start with # or % are comments.
 
     Raises:
         InputError: the file is missing, empty, not text, has other than one column of finite numbers, or fewer than
             two different energies.
     """
-    path = data_file(path, (".csv", ".txt"))
+    path = data_file(path, (".csv", ".txt", ".tsv"))
     levels = np.sort(_column(path))
     if np.ptp(levels) == 0:
         raise InputError(f"{path}: needs at least two different energies, got {levels.size} of {levels[0]:g}")
@@ -31,7 +31,7 @@ def read_state(path: Path) -> Float[np.ndarray, " states"]:
         InputError: the file is missing, empty, not of its kind, does not hold finite real numbers, is zero, or its
             length is not a power of two.
     """
-    path = data_file(path, (".csv", ".txt", ".npz"))
+    path = data_file(path, (".csv", ".txt", ".tsv", ".npz"))
     state = _npz_state(path) if path.suffix.lower() == ".npz" else _column(path)
     if state.ndim != 1 or state.size < 2 or state.size & (state.size - 1):
         raise InputError(f"{path}: a state of n spins has 2^n amplitudes in one row or column, got shape {state.shape}")
@@ -43,19 +43,14 @@ def read_state(path: Path) -> Float[np.ndarray, " states"]:
 
 
 def _column(path: Path) -> Float[np.ndarray, " n"]:
-    rows = table_rows(text_lines(path))
-    if rows and len(rows[0][1]) == 1 and not is_number(rows[0][1][0]):
-        rows = rows[1:]
-    if not rows:
+    table = read_table(path)
+    first = table.rows[0][1] if table.rows else []
+    _, table = table.named(bool(first) and not any(map(table.is_number, first)), ("number",))
+    if not table.rows:
         raise InputError(f"{path}: the file holds no numbers")
-    for number, cells in rows:
-        if len(cells) != 1:
-            raise InputError(f"{path}: line {number} has {len(cells)} columns, needs one: {' '.join(cells)[:40]!r}")
-        if not is_number(cells[0]):
-            raise InputError(f"{path}: line {number}: {cells[0][:40]!r} is not a number")
-    values = np.array([float(cells[0]) for _, cells in rows])
-    _require_finite(path, values)
-    return values
+    if len(table.rows[0][1]) != 1:
+        raise table.error(table.rows[0][0], f" has {len(table.rows[0][1])} columns, needs one")
+    return table.numbers(0, "")
 
 
 def _npz_state(path: Path) -> np.ndarray:

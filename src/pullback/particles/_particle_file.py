@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from pullback.core import InputError, data_file, is_number, nearest, table_rows, text_lines
+from pullback.core import InputError, Table, data_file, nearest, read_table
 
 _NUMBERS = ("x", "y", "diameter")
 _COLUMNS = (*_NUMBERS, "species")
@@ -37,93 +37,63 @@ def read_particles(path: Path) -> ParticleData:
     """Reads the columns x, y, diameter and, if there is one, species (any text).
 
     The first line names the columns; without such a line they are x, y, diameter and maybe species in this order. Lines
-    that start with # are comments, but for `# box: 9.5`, the side of the box. Without species, discs of equal diameter
-    are one.
+    that start with # or % are comments, but for `# box: 9.5`, the side of the box. Without species, discs of equal
+    diameter are one.
 
     Raises:
         InputError: the file is missing, empty, not a CSV file, lacks a column or has an unknown one, or holds what are
             no discs: fewer than three, not finite, no positive diameter, two at the same place.
     """
-    path = data_file(path, (".csv", ".txt"))
-    lines = text_lines(path)
-    rows = table_rows(lines)
-    if not rows:
+    table = read_table(data_file(path, (".csv", ".txt", ".tsv")))
+    if not table.rows:
         raise InputError(f"{path}: the file holds no particles")
-    columns = _columns(path, rows)
-    rows = rows[1:] if _is_header(rows[0][1]) else rows
-    numbers, labels = _cells(path, rows, columns)
-    return _checked(path, [number for number, _ in rows], numbers, labels, _box(path, lines))
+    box = _box(table)
+    first = table.rows[0][1]
+    header = not any(map(table.is_number, first[: len(_NUMBERS)]))
+    names = _COLUMNS if len(first) == len(_COLUMNS) else _NUMBERS
+    columns, table = table.named(header, names)
+    _check_names(path, columns)
+    numbers = np.stack([table.numbers(columns.index(name), name) for name in _NUMBERS], axis=1)
+    return _checked(table, numbers, _labels(table, columns), box)
 
 
-def _box(path: Path, lines: list[str]) -> float | None:
-    sides = [match[1] for match in map(_BOX.fullmatch, map(str.strip, lines)) if match]
+def _box(table: Table) -> float | None:
+    sides = [(line, match[1]) for line, text in table.comments if (match := _BOX.fullmatch(text))]
     if not sides:
         return None
     if len(sides) > 1:
-        raise InputError(f"{path}: the box is given {len(sides)} times")
-    try:
-        return float(sides[0])
-    except ValueError:
-        raise InputError(f"{path}: box {sides[0]!r} is not a number") from None
+        raise InputError(f"{table.path}: the box is given {len(sides)} times")
+    [(line, side)] = sides
+    if not table.is_number(side):
+        raise table.error(line, f"box {side!r} is not a number")
+    return table.number(line, side)
 
 
-def _is_header(cells: list[str]) -> bool:
-    return all(not is_number(cell) for cell in cells[: len(_NUMBERS)])
-
-
-def _columns(path: Path, rows: list[tuple[int, list[str]]]) -> list[str]:
-    """The names of the columns."""
-    first = rows[0][1]
-    if not _is_header(first):
-        if not len(_NUMBERS) <= len(first) <= len(_COLUMNS):
-            raise InputError(
-                f"{path}: line {rows[0][0]} has {len(first)} columns; needs x, y, diameter and maybe species, or their "
-                "names in a first line"
-            )
-        return list(_COLUMNS[: len(first)])
-    names = [cell.lower() for cell in first]
-    for name in names:
+def _check_names(path: Path, columns: list[str]) -> None:
+    for name in columns:
         if name not in _COLUMNS:
             raise InputError(f"{path}: unknown column {name!r}.{nearest(name, _COLUMNS)}")
-    missing = [name for name in _NUMBERS if name not in names]
+    missing = [name for name in _NUMBERS if name not in columns]
     if missing:
         raise InputError(
-            f"{path}: needs columns x, y, diameter; {', '.join(missing)} missing, found {', '.join(names)}"
+            f"{path}: needs columns x, y, diameter; {', '.join(missing)} missing, found {', '.join(columns)}"
         )
-    if len(set(names)) < len(names):
-        raise InputError(f"{path}: a column name appears twice: {', '.join(names)}")
-    return names
 
 
-def _cells(
-    path: Path, rows: list[tuple[int, list[str]]], columns: list[str]
-) -> tuple[Float[np.ndarray, "n 3"], list[str] | None]:
-    """x, y, diameter of each row, and the species if there is such a column."""
-    for number, cells in rows:
-        if len(cells) != len(columns):
-            raise InputError(
-                f"{path}: line {number} has {len(cells)} columns, expected {len(columns)}: {', '.join(columns)}"
-            )
-    numbers = np.empty((len(rows), len(_NUMBERS)))
-    for j, name in enumerate(_NUMBERS):
-        for i, (number, cells) in enumerate(rows):
-            cell = cells[columns.index(name)]
-            if not is_number(cell):
-                raise InputError(f"{path}: line {number}, column {name!r}: {cell!r} is not a number")
-            numbers[i, j] = float(cell)
-            if not np.isfinite(numbers[i, j]):
-                raise InputError(f"{path}: line {number}, column {name!r}: {cell}; all numbers must be finite")
+def _labels(table: Table, columns: list[str]) -> list[str] | None:
+    """The species, if there is such a column."""
     if "species" not in columns:
-        return numbers, None
-    labels = [cells[columns.index("species")] for _, cells in rows]
+        return None
+    labels = [cells[columns.index("species")] for _, cells in table.rows]
     if "" in labels:
-        raise InputError(f"{path}: line {rows[labels.index('')][0]}: the species is empty")
-    return numbers, labels
+        raise table.error(table.rows[labels.index("")][0], "the species is empty")
+    return labels
 
 
 def _checked(
-    path: Path, lines: list[int], numbers: Float[np.ndarray, "n 3"], labels: list[str] | None, box: float | None
+    table: Table, numbers: Float[np.ndarray, "n 3"], labels: list[str] | None, box: float | None
 ) -> ParticleData:
+    path, lines = table.path, [line for line, _ in table.rows]
     if len(numbers) < 3:
         raise InputError(f"{path}: needs at least 3 particles, found {len(numbers)}")
     positions, diameters = numbers[:, :2], numbers[:, 2]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from pullback.core import InputError, data_file, is_number, npz_arrays, real_numbers, table_rows, text_lines
+from pullback.core import InputError, data_file, npz_arrays, read_table, real_numbers
 
 _AXES = ("x", "y", "z")
 _NAMES = re.compile(r"density(?:_(\d+))?")
@@ -31,15 +31,16 @@ def read_densities(path: Path) -> DensityData:
     """Reads `x` and `density`, or `density_0`, `density_2`, … (the numbers are those of the states).
 
     CSV: one column each, named in the first line; without such a line the columns are x and density. Lines that
-    start with # are comments. NPZ and HDF5: one-dimensional arrays of these names; with `y` (and `z`) beside `x`, the
+    start with # or % are comments. NPZ and HDF5: one-dimensional arrays of these names; with `y` (and `z`) beside `x`, the
     points along each axis, a density is an array with one axis for each.
 
     Raises:
         InputError: the file is missing, empty, not of its kind, lacks an array, or holds values that are no density.
     """
-    readers = {".csv": _read_csv, ".txt": _read_csv, ".npz": npz_arrays, ".h5": _read_h5, ".hdf5": _read_h5}
+    readers = {".csv": _read_csv, ".txt": _read_csv, ".tsv": _read_csv, ".npz": npz_arrays, ".h5": _read_h5, ".hdf5": _read_h5}
     path = data_file(path, tuple(readers))
-    return _checked(path, readers[path.suffix.lower()](path))
+    kind = path.suffix.lower()
+    return _checked(path, readers.get(kind, _read_csv)(path))  # .gz: a table
 
 
 def _checked(path: Path, columns: dict[str, np.ndarray]) -> DensityData:
@@ -89,26 +90,12 @@ def _require_finite(path: Path, name: str, values: np.ndarray) -> None:
 
 
 def _read_csv(path: Path) -> dict[str, np.ndarray]:
-    rows = table_rows(text_lines(path))
-    if not rows:
+    table = read_table(path)
+    if not table.rows:
         raise InputError(f"{path}: the file holds no rows")
-    names = ["x", "density"]
-    if any(_NAMES.fullmatch(cell.lower()) or cell.lower() == "x" for cell in rows[0][1]):
-        names = [cell.lower() for cell in rows.pop(0)[1]]
-        if len(set(names)) < len(names):
-            raise InputError(f"{path}: a column name appears twice: {', '.join(names)}")
-    values = np.empty((len(rows), len(names)))
-    for i, (number, cells) in enumerate(rows):
-        if len(cells) != len(names):
-            raise InputError(
-                f"{path}: line {number} has {len(cells)} columns, expected {len(names)}: {', '.join(names)}"
-                + ("" if len(names) == 2 else "; name other columns in a first line")
-            )
-        for j, cell in enumerate(cells):
-            if not is_number(cell):
-                raise InputError(f"{path}: line {number}, column {names[j]!r}: {cell!r} is not a number")
-            values[i, j] = float(cell)
-    return dict(zip(names, values.T))
+    first = [cell.lower() for cell in table.rows[0][1]]
+    names, table = table.named(any(_NAMES.fullmatch(cell) or cell == "x" for cell in first), ("x", "density"))
+    return {name: table.numbers(column, name) for column, name in enumerate(names)}
 
 
 def _read_h5(path: Path) -> dict[str, np.ndarray]:
@@ -121,5 +108,7 @@ def _read_h5(path: Path) -> dict[str, np.ndarray]:
                 for name, dataset in file.items()
                 if isinstance(dataset, h5py.Dataset) and (name in _AXES or _NAMES.fullmatch(name))
             }
-    except OSError as error:
-        raise InputError(f"{path}: not an HDF5 file ({error})") from error
+    except InputError:
+        raise
+    except Exception as error:  # damaged files raise many kinds
+        raise InputError(f"{path}: not an HDF5 file, or damaged ({' '.join(str(error).split())})") from error
