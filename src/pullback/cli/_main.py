@@ -1,13 +1,15 @@
 """The command: its subcommands, its errors, its exit codes.
 
 Exit codes: 0 done, 1 a bug (with its traceback) or a failed `check`, 2 bad usage or input, 3 not converged,
-130 interrupted with the state saved. What the user did wrong is one line on standard error, beginning with
-`pullback: error:`.
+130 interrupted with the state saved, 141 nobody reads the output any more. What the user did wrong is one line on
+standard error, beginning with `pullback: error:`.
 
 Only what a subcommand needs is imported: help, `list` and completion do without JAX, NumPy, Matplotlib and
 rich.
 """
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +24,7 @@ from pullback.experiments import experiment_names, load_experiment, summary
 if TYPE_CHECKING:
     from pullback.runs import Result
 
-DONE, FAILED, BAD_INPUT, NOT_CONVERGED, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILED, BAD_INPUT, NOT_CONVERGED, INTERRUPTED, UNHEARD = 0, 1, 2, 3, 130, 141
 
 _folder = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 _quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
@@ -30,8 +32,11 @@ _quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """The entry point: runs the command and exits with its code."""
+    _open_streams()
+    os.environ["MPLBACKEND"] = "agg"  # figures go to files; a notebook's own backend may not even be installed here
     try:
         code = cli.main(args, prog_name="pullback", standalone_mode=False)
+        code = code if isinstance(code, int) else DONE
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         code = BAD_INPUT
@@ -40,13 +45,46 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except click.Abort as stop:  # click's wrapping of KeyboardInterrupt
         print(f"pullback: {stop.__cause__ or 'interrupted'}", file=sys.stderr)
         code = INTERRUPTED
+    except SystemExit:  # how click ends when nobody reads
+        code = UNHEARD
     except Exception as error:
-        from pullback.core import ConvergenceError, PullbackError  # loads JAX: only once something went wrong
+        code = _code_of(error)
+    _close_output()
+    sys.exit(code)
 
+
+def _code_of(error: Exception) -> int:
+    """Tells what went wrong in one line, if it is not a bug. What is one is raised again."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _complain(f"cannot write: {error.strerror}")
+    from pullback.core import ConvergenceError, PullbackError, require_device  # loads JAX: only now
+
+    try:
         if not isinstance(error, PullbackError):
-            raise
-        code = _complain(str(error), NOT_CONVERGED if isinstance(error, ConvergenceError) else BAD_INPUT)
-    sys.exit(code if isinstance(code, int) else DONE)
+            require_device()  # without one, everything fails
+            raise error
+    except PullbackError as cause:
+        error = cause
+    return _complain(str(error), NOT_CONVERGED if isinstance(error, ConvergenceError) else BAD_INPUT)
+
+
+def _open_streams() -> None:
+    """Puts the null device in the place of standard streams that are closed: the next file must not take it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115
+
+
+def _close_output() -> None:
+    """Flushes the standard output, as Python will at its end; if nobody takes it, that must not be an error then."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
@@ -122,7 +160,9 @@ def check(primitive: str | None, transformations: bool) -> int:
     no marks what cannot be, for the reason below the row.
     """
     from pullback.cli import _check
+    from pullback.core import require_device
 
+    require_device()
     run_check = _check.check_transformed if transformations else _check.check
     passed = True
     for line, ok in run_check(primitive):

@@ -37,7 +37,7 @@ def describe_folder(folder: Path) -> str:
         f"date        {config.get('date')}",
         f"versions    {', '.join(f'{name} {version}' for name, version in config['versions'].items())}",
         f"platform    {config.get('platform')}",
-        *([f"input       {config['input']}"] if config.get("input") else []),
+        *(f"file        {entry['original']}" for group in config["files"].values() for entry in group),
         "options",
         *(f"  {name} = {value}" for name, value in config["options"].items()),
     ]
@@ -66,5 +66,8 @@ def _last_metrics(path: Path) -> dict[str, float | int | str | None]:
     """The last whole line; a run that was killed may have left a part of one after it."""
     if not path.exists():
         return {}
-    lines = path.read_text().split("\n")[:-1]
-    return json.loads(lines[-1]) if lines else {}
+    lines = path.read_bytes().split(b"\n")[:-1]
+    try:
+        return dict(json.loads(lines[-1])) if lines else {}
+    except (ValueError, TypeError, RecursionError):
+        return {"damaged": f"line {len(lines)} of {path.name} cannot be read"}

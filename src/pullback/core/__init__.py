@@ -3,6 +3,7 @@
 from pullback.core import tags, units
 from pullback.core._adjoints import Adjoint, Checkpoint, Direct, Implicit, TwoLevel, Uncompute
 from pullback.core._checked import are_checked_under_jit, checks_under_jit
+from pullback.core._device import require_device
 from pullback.core._errors import (
     ConvergenceError,
     DerivativeError,
@@ -49,6 +50,7 @@ __all__ = [
     # checks
     "are_checked_under_jit",
     "checks_under_jit",
+    "require_device",
     # files
     "PauliTerm",
     "Table",

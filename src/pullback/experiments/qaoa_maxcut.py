@@ -1,6 +1,8 @@
 r"""The quantum approximate optimisation algorithm for the largest cut of a graph."""
 
+import csv
 import dataclasses
+import io
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,15 @@ from pullback.circuits import (
     shared,
     state,
 )
-from pullback.core import InputError
+from pullback.core import RESULTS, InputError
 from pullback.experiments._graph_file import Graph, read_graph
 from pullback.plots import curves, new_figure
 from pullback.runs import Experiment, Result, Run, minimise, option
 
 _LARGEST = 20  # nodes
 _GRADIENT = 1e-9  # where it counts as zero
+_LABEL = 12  # letters of a node's name in the figure
+_AT_REST = 1e-4  # times the best cut: gradients above belong to angles that still move
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,17 +43,19 @@ class QaoaMaxcut(Experiment):
         |γ, β⟩ = Π_l exp(−iβ_l Σ_q X_q) exp(−iγ_l C) |+…+⟩,      C = Σ_edges w_ab (1 − Z_a Z_b)/2,
 
     and the 2p angles are chosen by gradients so that ⟨C⟩ is largest. They start at a linear ramp. The best cut of all
-    is found by enumeration and compared: the approximation ratio is ⟨C⟩ over it.
+    is found by enumeration and compared: the approximation ratio is ⟨C⟩ over it. The likeliest split is printed, side
+    by side, and written to `split.csv`; the run has converged if no split cuts more, and the angles are at rest.
 
     Input: `--graph edges.csv`, with the two nodes of an edge in each line, and its weight in a third column if it is
-    not one. Nodes have any names. A first line that says `source,target`, or whose third column is no number, is a
-    header.
+    not one; separated by commas, semicolons, tabs or spaces. Nodes have any names. A first line `source,target,weight`,
+    `from,to` and the like is a header, # or % begins a comment, and the lists of edges that networkx, pandas and Gephi
+    write are read. An edge stands once, in one direction.
 
     Sources: E. Farhi, J. Goldstone, S. Gutmann, arXiv:1411.4028; Z. Wang, S. Hadfield, Z. Jiang, E. Rieffel, Phys. Rev.
     A 97, 022304 (2018), arXiv:1706.02998 (the exact value at p = 1).
     """
 
-    graph: Path | None = option(None, "file with the edges (.csv)")
+    graph: Path | None = option(None, "file with the edges (.csv, .txt, .gz)")
     nodes: int = option(12, "nodes of the random 3-regular graph, without a file", ge=4, le=_LARGEST)
     layers: int = option(6, "number of layers p", ge=1, le=1000)
     steps: int = option(100, "steps of L-BFGS", ge=1)
@@ -63,7 +69,10 @@ class QaoaMaxcut(Experiment):
             if self.nodes % 2:
                 raise InputError(f"--nodes {self.nodes}: a 3-regular graph has an even number of nodes")
             return _random_regular(self.nodes, self.seed)
-        return _read_graph(self.graph)
+        graph = _read_graph(self.graph)
+        if graph.cuts().max() <= 0:
+            raise InputError(f"{self.graph}: no split cuts a positive weight")
+        return graph
 
     def run(self, problem: Graph, run: Run) -> Result:
         """L-BFGS on the 2p angles."""
@@ -83,7 +92,13 @@ class QaoaMaxcut(Experiment):
         chances = np.asarray(probabilities(jax.jit(lambda a: state(circuit(a)))(found.x)))
         reached = float(chances @ cuts)
         likely = int(np.argmax(chances))
+        n = len(problem.names)
+        side = np.array([(likely >> q ^ likely) & 1 for q in range(n)])  # that of the first node is A
+        split = ["AB"[s] for s in side]
+        run.write("split.csv", _csv([("node", "side"), *zip(problem.names, split)]))
         summary = {
+            "side_A": ", ".join(name for name, s in zip(problem.names, split) if s == "A"),
+            "side_B": ", ".join(name for name, s in zip(problem.names, split) if s == "B"),
             "cut": reached,
             "best_cut": best,
             "ratio": reached / best,
@@ -91,8 +106,8 @@ class QaoaMaxcut(Experiment):
             "cut_of_likeliest": float(cuts[likely]),
             "uniform_ratio": float(cuts.mean()) / best,
         }
-        side = np.array([likely >> q & 1 for q in range(len(problem.names))])
         arrays = {
+            "nodes": np.array(problem.names, dtype=str),
             "angles": np.asarray(found.x),
             "history": -found.history,
             "side": side,
@@ -101,7 +116,14 @@ class QaoaMaxcut(Experiment):
             "cuts": cuts,
             "probabilities": chances,
         }
-        return Result(arrays=arrays, summary=summary, converged=True, message="")
+        message = ""
+        if found.result == RESULTS.nonfinite:
+            message = found.message
+        elif found.gradient_norm > _AT_REST * best:
+            message = f"The angles still move: gradient {found.gradient_norm:.1e} after {found.steps} steps: more --steps."
+        elif cuts[likely] < best - 1e-9:
+            message = f"The likeliest split cuts {cuts[likely]:g}, the best one {best:g}: more --layers."
+        return Result(arrays=arrays, summary=summary, converged=not message, message=message)
 
     def plot(self, result: Result) -> Figure:
         """The graph with its likeliest split, the distribution of cuts, the angles."""
@@ -113,7 +135,11 @@ class QaoaMaxcut(Experiment):
             is_cut = arrays["side"][a] != arrays["side"][b]
             left.plot(x[[a, b]], y[[a, b]], color="C1" if is_cut else "0.8", zorder=1, linewidth=1.8 if is_cut else 1.0)
         left.scatter(x, y, c=np.where(arrays["side"], "#0072B2", "#FFFFFF"), edgecolors="black", s=110, zorder=2)
-        left.set_aspect("equal")
+        for angle, name in zip(phase, arrays["nodes"].tolist()):
+            label = name if len(name) <= _LABEL else name[: _LABEL - 1] + "…"
+            outside = 1.22 * np.cos(angle), 1.22 * np.sin(angle)
+            left.text(*outside, label, ha="center", va="center", fontsize=8, parse_math=False)
+        left.set(xlim=(-1.5, 1.5), ylim=(-1.35, 1.35), aspect="equal")
         left.set_axis_off()
         left.set_title("likeliest split; cut edges coloured")
         values, places = np.unique(np.round(arrays["cuts"], 9), return_inverse=True)
@@ -143,6 +169,12 @@ def qaoa_circuit(graph: Graph, p: int):
         return Circuit(n, blocks)
 
     return circuit, cut
+
+
+def _csv(rows) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def _random_regular(n: int, seed: int) -> Graph:

@@ -12,11 +12,12 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pullback.core import InputError, PullbackError
+from pullback.core import InputError, PullbackError, require_device
 from pullback.experiments import experiment_names, load_experiment, load_file
 from pullback.runs._experiment import Experiment
 from pullback.runs._files import FIGURE, RESULT, write_atomically
 from pullback.runs._folder import COPY, locked, new_folder, read_config, restore_experiment, versions
+from pullback.runs._inputs import check_inputs, read_inputs, require_unchanged
 from pullback.runs._progress import choose_progress
 from pullback.runs._result import Result
 from pullback.runs._run import Run
@@ -41,26 +42,30 @@ def execute(experiment: Experiment, out: Path | None = None, *, quiet: bool = Fa
         InputError: the input or the folder cannot be used.
         Interrupted: Ctrl-C or SIGTERM; the folder holds the state, and `resume` continues.
     """
-    _check_input(experiment)
+    require_device()
+    files = read_inputs(experiment)
     problem = experiment.prepare()
-    with new_folder(experiment, None if out is None else Path(out)) as folder:
+    require_unchanged(experiment, files)  # since the copies were taken
+    with new_folder(experiment, None if out is None else Path(out), files) as folder:
         return _work(experiment, problem, folder, quiet=quiet, opening=f"run folder: {folder}")
 
 
 def resume(folder: Path, *, quiet: bool = False) -> Result:
-    """Continues the run in `folder` from its last checkpoint; options and input come from the folder.
+    """Continues the run in `folder` from its last checkpoint; options and the user's files come from the folder.
 
     The result is the same, bit for bit, as that of an uninterrupted run. A finished run is only loaded (and
     its figure drawn, if it is missing).
 
     Raises:
-        InputError: the folder holds no run, or another process is working in it.
+        InputError: the folder holds no run, another process is working in it, or its copies of the user's files are
+            missing or changed.
         Interrupted: as for `execute`.
     """
     folder = Path(folder)
     config = read_config(folder)
     with locked(folder):
         experiment = restore_experiment(_experiment_class(folder, config), config, folder)
+        check_inputs(experiment, config, folder)
         if (folder / RESULT).exists():
             result = Result.load(folder / RESULT)
             missing = not (folder / FIGURE).exists()
@@ -69,7 +74,7 @@ def resume(folder: Path, *, quiet: bool = False) -> Result:
             if not quiet:
                 print(f"{folder}: this run is finished{', its figure is drawn' if missing else ''}\n{result}")
             return result
-        _check_input(experiment)
+        require_device()
         then, now = config["versions"], versions()
         changed = [f"{name} {then[name]} -> {now[name]}" for name in now if then.get(name, now[name]) != now[name]]
         opening = f"resumed: {folder}" + (
@@ -121,19 +126,9 @@ def _work(experiment: Experiment, problem: Any, folder: Path, *, quiet: bool, op
 def _draw(experiment: Experiment, result: Result, folder: Path) -> Path:
     buffer = io.BytesIO()
     figure: Figure = experiment.plot(result)
-    figure.savefig(buffer, format="png")
+    figure.savefig(buffer, format="png", backend="agg")  # whatever MPLBACKEND says
     write_atomically(folder / FIGURE, buffer.getvalue())
     return folder / FIGURE
-
-
-def _check_input(experiment: Experiment) -> None:
-    source = getattr(experiment, "input", None)
-    if source is None:
-        return
-    if not source.is_file():
-        raise InputError(f"--input: {source} is {'a folder' if source.is_dir() else 'no such file'}")
-    if source.stat().st_size == 0:
-        raise InputError(f"--input: {source} is empty")
 
 
 def _experiment_class(folder: Path, config: dict[str, Any]) -> type[Experiment]:

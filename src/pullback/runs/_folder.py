@@ -23,20 +23,32 @@ from pullback.core import InputError, nearest
 from pullback.experiments import is_builtin
 from pullback.runs._experiment import Experiment, experiment_file, experiment_name
 from pullback.runs._files import CONFIG, require_space, unwritable, write_atomically
+from pullback.runs._inputs import InputFile, read_inputs, recorded_options, restored_options, write_inputs
 from pullback.runs._option import options_of
 
 COPY = "experiment.py"  # of the user's own experiment file
 _LOCK = ".lock"
 _SPACE = 32 * 2**20  # bytes free below which no run starts
+_ENTRIES: dict[str, Any] = {  # of the configuration, and their types
+    "experiment": str,
+    "class": str,
+    "file": (str, type(None)),
+    "options": dict,
+    "files": dict,
+    "versions": dict,
+}
 _VERSIONED = ("jax", "jaxlib", "numpy", "scipy", "equinox", "optax")
 
 
 @contextlib.contextmanager
-def new_folder(experiment: Experiment, out: Path | None) -> Iterator[Path]:
+def new_folder(
+    experiment: Experiment, out: Path | None, files: Mapping[str, list[InputFile]] | None = None
+) -> Iterator[Path]:
     """Makes the folder of a new run and holds its lock.
 
     Args:
         experiment: what is run; its options and the user's files go into the folder.
+        files: the files that its options name, as `read_inputs` gives them; by default they are read now.
         out: where; it must not exist yet, or be empty. By default `runs/<name>-<date>-<time>[-n]`.
 
     Raises:
@@ -50,7 +62,7 @@ def new_folder(experiment: Experiment, out: Path | None) -> Iterator[Path]:
                 f"--out: {folder} is not empty; choose a new folder, or resume it: pullback resume {folder}"
             )
         try:
-            _write_config(experiment, name, folder)
+            _write_config(experiment, name, folder, read_inputs(experiment) if files is None else files)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise unwritable(folder, error) from error
@@ -100,19 +112,25 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such run folder")
     try:
-        config = json.loads(path.read_text())
-        if not {"experiment", "class", "file", "options", "versions"} <= config.keys():
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if not _ENTRIES.keys() <= config.keys():
             raise ValueError("entries are missing")
+        wrong = [name for name, kind in _ENTRIES.items() if not isinstance(config[name], kind)]
+        if wrong:
+            raise ValueError(f"the entry {wrong[0]!r} is damaged")
+        for entry in (entry for group in config["files"].values() for entry in group):
+            if not all(isinstance(entry[key], str) for key in ("copy", "original", "sha256")):
+                raise ValueError("the entry 'files' is damaged")
     except FileNotFoundError:
         raise InputError(f"{folder}: holds no run ({CONFIG} is missing); start one with: pullback run") from None
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not the configuration of a run ({error})") from error
     return config
 
 
 def restore_experiment(experiment: type[Experiment], config: Mapping[str, Any], folder: Path) -> Experiment:
-    """The experiment with the options of `config`, reading the folder's copy of the user's input."""
-    options = dict(config["options"])
+    """The experiment with the options of `config`, reading the folder's copies of the user's files."""
+    options = restored_options(experiment, config["options"], folder)
     known = {option.name for option in options_of(experiment)}
     for name in options:
         if name not in known:
@@ -120,8 +138,6 @@ def restore_experiment(experiment: type[Experiment], config: Mapping[str, Any], 
                 f"{folder}: {config['experiment']} has no option {name!r} any more "
                 f"(the run was made by pullback {config['versions'].get('pullback')}).{nearest(name, known)}"
             )
-    if options.get("input") is not None:
-        options["input"] = folder / options["input"]
     return experiment(**options)
 
 
@@ -154,23 +170,19 @@ def _make_folder(wanted: Path, out: Path | None) -> Path:
         raise unwritable(wanted, error) from error
 
 
-def _write_config(experiment: Experiment, name: str, folder: Path) -> None:
-    options = {option.name: getattr(experiment, option.name) for option in options_of(type(experiment))}
-    source = options.get("input")
-    if source is not None:
-        copy = f"input{source.suffix}"
-        shutil.copyfile(source, folder / copy)
-        options["input"] = copy
+def _write_config(
+    experiment: Experiment, name: str, folder: Path, files: Mapping[str, list[InputFile]]
+) -> None:
     file = experiment_file(type(experiment))
     own_file = None if file is None or is_builtin(file) else file
     if own_file is not None:
-        shutil.copyfile(own_file, folder / COPY)
+        write_atomically(folder / COPY, own_file.read_bytes())
     config = {
         "experiment": name,
         "class": type(experiment).__name__,
         "file": None if own_file is None else str(own_file),
-        "options": {key: str(value.absolute()) if isinstance(value, Path) else value for key, value in options.items()},
-        "input": None if source is None else str(source.absolute()),
+        "options": recorded_options(experiment, files),
+        "files": write_inputs(files, folder),
         "command": sys.argv,
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "platform": platform.platform(),

@@ -9,7 +9,7 @@ import math
 import operator
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,8 +34,12 @@ def option(
     le: int | float | None = None,
     lt: int | float | None = None,
     metavar: str | None = None,
+    also: Callable[[Path], Iterable[Path]] | None = None,
 ) -> Any:
     """A field of an experiment: its default, its help text, and the range of values it accepts.
+
+    An option of type `Path` names a file that the run reads. It is copied into the run folder, and a resumed run reads
+    the copy; the experiment does nothing for this.
 
     Args:
         default: the value when the option is not given; it must itself be accepted.
@@ -45,13 +49,16 @@ def option(
         le: bound <=, likewise.
         lt: bound <, likewise.
         metavar: what the help shows in place of the value; by default it follows from the type.
+        also: of a file, lists further files that it refers to by paths relative to its folder, as a program includes
+            others; they are copied with it. May raise `InputError`.
 
     Returns:
         A dataclass field. Its type annotation may be `int`, `float`, `bool`, `str`, `Path`, `Literal[...]`,
         `tuple[T, ...]` of these, and `T | None`.
     """
     bounds = {name: bound for name, bound in (("ge", ge), ("gt", gt), ("le", le), ("lt", lt)) if bound is not None}
-    return dataclasses.field(default=default, metadata={"help": help, "bounds": bounds, "metavar": metavar})
+    metadata = {"help": help, "bounds": bounds, "metavar": metavar, "also": also}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +71,12 @@ class Option:
     help: str
     bounds: dict[str, int | float]
     metavar: str
+    also: Callable[[Path], Iterable[Path]] | None = None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the value is the path of a file, or several."""
+        return _base(self.annotation) is Path
 
     @property
     def flag(self) -> str:
@@ -118,6 +131,7 @@ def options_of(experiment: type) -> tuple[Option, ...]:
             help=field.metadata["help"],
             bounds=field.metadata["bounds"],
             metavar=field.metadata["metavar"] or _metavar(hints[field.name]),
+            also=field.metadata["also"],
         )
         for field in dataclasses.fields(experiment)
     )
@@ -198,6 +212,12 @@ def _kind(annotation: Any) -> tuple[str, tuple[Any, ...]]:
         f"an option cannot have the type {annotation}; it can be int, float, bool, str, Path, Literal[...], "
         "tuple[T, ...] of these, or T | None"
     )
+
+
+def _base(annotation: Any) -> Any:
+    """The type of the single values."""
+    kind, parts = _kind(annotation)
+    return _base(parts[0]) if kind in ("optional", "tuple") else annotation
 
 
 def _noun(annotation: Any) -> str:

@@ -39,8 +39,15 @@ class Silent:
 class Lines:
     """Plain lines, for files and pipes."""
 
+    def __init__(self):
+        self._heard = True
+
     def say(self, text: str) -> None:
-        print(text, flush=True)
+        if self._heard:
+            try:
+                print(text, flush=True)
+            except OSError:  # nobody reads any more, as behind `| head`: the run goes on
+                self._heard = False
 
     @contextlib.contextmanager
     def task(self, name: str, max_steps: int) -> Iterator[Show]:
@@ -92,7 +99,7 @@ def choose_progress(*, quiet: bool) -> Progress:
     """The progress display that suits the standard output."""
     if quiet:
         return Silent()
-    return Bar() if sys.stdout.isatty() else Lines()
+    return Bar() if sys.stdout is not None and sys.stdout.isatty() else Lines()
 
 
 def _format(metrics: Mapping[str, float]) -> str:

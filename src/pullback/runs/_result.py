@@ -20,7 +20,8 @@ class Result:
     """Arrays and a summary, on the host; `save` and `load` keep every bit.
 
     Attributes:
-        arrays: name -> numeric array, the datasets of `result.h5`; whatever is given, NumPy arrays are kept.
+        arrays: name -> array of numbers or texts, the datasets of `result.h5`; whatever is given, NumPy arrays are
+            kept.
         summary: name -> number or text, the attributes of `result.h5`, printed at the end of a run;
             scalar arrays are kept as Python numbers.
         converged: whether the tolerance asked for was reached; if not, the command exits with code 3.
@@ -41,7 +42,10 @@ class Result:
         buffer = io.BytesIO()
         with h5py.File(buffer, "w", track_order=True) as file:
             for name, array in self.arrays.items():
-                file.create_dataset(name, data=array)
+                if array.dtype.kind == "U":
+                    file.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype())
+                else:  # with checksums, which need chunks
+                    file.create_dataset(name, data=array, fletcher32=array.size > 0 and array.ndim > 0 or None)
             for name, value in self.summary.items():
                 file.attrs[name] = value
             file.attrs[_CONVERGED] = self.converged
@@ -55,9 +59,12 @@ class Result:
             with h5py.File(path, "r") as file:
                 arrays = {name: _dataset(dataset) for name, dataset in file.items()}
                 summary: dict[str, Any] = dict(file.attrs)
-            return cls(arrays, summary, bool(summary.pop(_CONVERGED)), summary.pop(_MESSAGE))
-        except (OSError, KeyError) as error:
-            raise InputError(f"{path}: not the result of a run ({error})") from error
+            return cls(arrays, summary, bool(summary.pop(_CONVERGED)), str(summary.pop(_MESSAGE)))
+        except Exception as error:  # damaged files raise many kinds
+            told = " ".join(str(error).split())
+            raise InputError(
+                f"{path}: not the result of a run, or damaged ({told}); delete it and resume the run"
+            ) from error
 
     def __str__(self) -> str:
         width = max(map(len, self.summary), default=0)
@@ -67,8 +74,10 @@ class Result:
 
 def _array(name: str, value: Any) -> np.ndarray:
     array = np.asarray(value)
-    if array.dtype.kind not in "biufc" or "/" in name:
-        raise TypeError(f"array {name!r} of dtype {array.dtype}: a result holds numeric arrays, with no '/' in names")
+    if array.dtype.kind not in "biufcU" or "/" in name:
+        raise TypeError(
+            f"array {name!r} of dtype {array.dtype}: a result holds arrays of numbers or texts, with no '/' in names"
+        )
     return array
 
 
@@ -85,6 +94,8 @@ def _scalar(name: str, value: Any) -> float | int | str:
 def _dataset(dataset: Any) -> np.ndarray:
     if not isinstance(dataset, h5py.Dataset):
         raise KeyError(f"{dataset.name} is a group")
+    if h5py.check_string_dtype(dataset.dtype):
+        return np.asarray(dataset.asstr()[()], dtype=str)
     return dataset[()] if dataset.shape else np.asarray(dataset[()])
 
 

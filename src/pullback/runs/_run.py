@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from pullback.runs._checkpoint import Checkpoint, DamagedCheckpoint, load_checkpoint, save_checkpoint
-from pullback.runs._files import LOG, METRICS, append, require_space
+from pullback.runs._files import CONFIG, FIGURE, LOG, METRICS, RESULT, append, require_space, write_atomically
 from pullback.runs._metrics import Metrics
 from pullback.runs._pace import Pace
 from pullback.runs._progress import Progress, Silent
@@ -55,6 +55,13 @@ class Run:
         if self.folder is not None:
             stamp = datetime.datetime.now().strftime("%Y-%m-%d %H:%M:%S")
             append(self.folder / LOG, "".join(f"{stamp}  {line}\n" for line in text.splitlines()))
+
+    def write(self, name: str, text: str) -> None:
+        """Writes a file of the experiment's own into the run folder, whole or not at all."""
+        if name in (CONFIG, RESULT, FIGURE, LOG, METRICS) or Path(name).name != name or name.startswith("."):
+            raise ValueError(f"{name!r} is not a name for a file of an experiment")
+        if self.folder is not None:
+            write_atomically(self.folder / name, text.encode())
 
     def loop(
         self,
