@@ -10,11 +10,12 @@ import scipy.sparse.linalg
 from matplotlib.figure import Figure
 
 from pullback.circuits import Circuit, PauliSum, expect, heisenberg, round_trip_error, variational_circuit
-from pullback.core import RESULTS, InputError
+from pullback.core import RESULTS, InputError, data_file, text_lines
 from pullback.plots import curves, new_figure
 from pullback.runs import LBFGS, Adam, Experiment, GradientDescent, Result, Run, minimise, option
 
 _OPTIMISERS = {"gd": "gradient descent", "adam": "Adam", "lbfgs": "L-BFGS"}
+_MOST = 24  # qubits of a run
 _LARGEST = 20  # qubits up to which the exact ground energy is computed
 _LARGEST_ERROR = 1e-6  # of the certificate
 
@@ -33,6 +34,9 @@ class VQE(Experiment):
     The largest curvature at the minimum is about 2100, slightly above 2 / 1e-3: gradient descent comes within 3e-3 of
     the ground energy after 37 steps and then drifts away again; `--learning-rate 5e-4` is stable.
 
+    The run has converged if an optimiser comes within `--tol` of the exact ground energy, which is known up to 20
+    qubits; beyond, if its gradient falls below `--tol`, as it does at any stationary point.
+
     The certificate of the gradients is how far the state that has run through the circuit and back is from |0…0⟩.
 
     Input: `--hamiltonian FILE` with one term in each line, a coefficient and a Pauli string, as in
@@ -40,7 +44,7 @@ class VQE(Experiment):
         -1.0  Z0 Z1
          0.5  X0
 
-    and `--qasm FILE` with a circuit in OpenQASM 2 or 3, whose angles are the start.
+    or as OpenFermion and Qiskit print them (`circuits.PauliSum.from_file`), and `--qasm FILE` with a circuit in OpenQASM 2 or 3, whose angles are the start.
 
     Sources: A. Peruzzo et al., Nat. Commun. 5, 4213 (2014), arXiv:1304.3061; X.-Z. Luo, J.-G. Liu, P. Zhang, L. Wang,
     Quantum 4, 341 (2020), arXiv:1912.10877, whose run this is.
@@ -48,11 +52,12 @@ class VQE(Experiment):
 
     hamiltonian: Path | None = option(None, "file with the terms of a Hamiltonian (.txt)")
     qasm: Path | None = option(None, "file with a circuit (.qasm)")
-    qubits: int = option(10, "number of qubits", ge=2, le=24)
+    qubits: int = option(10, "number of qubits", ge=2, le=_MOST)
     depth: int = option(10_000, "number of layers", ge=1)
     optimiser: tuple[str, ...] = option(("gd", "adam", "lbfgs"), "optimisers, of gd, adam and lbfgs")
     steps: int = option(100, "steps of each optimiser", ge=1)
     learning_rate: float = option(1e-3, "step of gradient descent and Adam", gt=0)
+    tol: float = option(1e-2, "energy above the ground state that counts as reached", gt=0)
     seed: int = option(0, "seed of the random angles")
 
     citation = (
@@ -68,6 +73,8 @@ class VQE(Experiment):
         circuit = None if self.qasm is None else Circuit.from_qasm(_text(self.qasm))
         n = self.qubits if circuit is None else circuit.n
         hamiltonian = heisenberg(n) if self.hamiltonian is None else PauliSum.from_file(self.hamiltonian, circuit and n)
+        if hamiltonian.n > _MOST:
+            raise InputError(f"{self.qasm or self.hamiltonian}: acts on {hamiltonian.n} qubits; up to {_MOST} are possible")
         if circuit is None:
             circuit = variational_circuit(hamiltonian.n, self.depth)
             rng = np.random.default_rng(self.seed)
@@ -90,16 +97,26 @@ class VQE(Experiment):
         certificate = jax.jit(lambda theta: round_trip_error(circuit.with_parameters(theta)))
         summary: dict[str, Any] = {"exact_energy": exact}
         arrays: dict[str, Any] = {}
-        failures = []
+        failures, misses = [], []
         for name in self.optimiser:
             optimiser = {"gd": GradientDescent, "adam": Adam}[name](self.learning_rate) if name != "lbfgs" else LBFGS()
             found = minimise(
-                run, name, energy, circuit.parameters, optimiser=optimiser, tol=-np.inf, max_steps=self.steps
+                run,
+                name,
+                energy,
+                circuit.parameters,
+                optimiser=optimiser,
+                tol=-np.inf,
+                max_steps=self.steps,
+                above={"E-E0": exact} if np.isfinite(exact) else None,
             )
             missed = float(certificate(found.x))
             arrays |= {f"energy_{name}": found.history, f"gradient_{name}": found.gradient_history}
             arrays[f"parameters_{name}"] = np.asarray(found.x)
             summary |= {f"energy_{name}": found.loss, f"error_{name}": found.loss - exact}
+            if not (found.loss - exact if np.isfinite(exact) else found.gradient_norm) <= self.tol:
+                height = f"{found.loss - exact:.3g} above it, " if np.isfinite(exact) else ""
+                misses.append(f"{_OPTIMISERS[name]} {height}gradient {found.gradient_norm:.1e}, {found.steps} steps")
             summary[f"certificate_{name}"] = missed
             if found.result == RESULTS.nonfinite:
                 failures.append(f"{_OPTIMISERS[name]}: {found.message}")
@@ -107,6 +124,14 @@ class VQE(Experiment):
                 failures.append(
                     f"{_OPTIMISERS[name]}: the round trip through the circuit misses its start by {missed:.1e}."
                 )
+        for miss in misses:
+            run.log(f"ground energy not reached: {miss}")
+        if len(misses) == len(self.optimiser):
+            failures.append(
+                f"No optimiser came within --tol {self.tol:g} of the ground energy: {'; '.join(misses)}. Try more --steps, "
+                "another --learning-rate or --optimiser, other first angles (--seed, or those of --qasm: zeros are often "
+                "a stationary point), or a circuit that reaches more states (--depth)."
+            )
         return Result(arrays=arrays, summary=summary, converged=not failures, message=" ".join(failures))
 
     def plot(self, result: Result) -> Figure:
@@ -138,10 +163,7 @@ def _padded(values: np.ndarray, length: int) -> np.ndarray:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
+    return "\n".join(text_lines(data_file(path)))
 
 
 def _ground_energy(hamiltonian: PauliSum) -> float:

@@ -32,8 +32,10 @@ def curves(
         ylabel: label of the ordinate.
         title: of the panel.
         dashed: labels of the curves drawn dashed, as references lying on top of others are.
-        yscale: of the ordinate.
+        yscale: of the ordinate; logarithmic only if there is a positive value.
     """
+    if not any(np.any(np.asarray(y) > 0) for y in ys.values()):
+        yscale = "linear"
     with matplotlib.rc_context(STYLE):
         for label, y in ys.items():
             ax.plot(np.asarray(x), np.asarray(y), "--" if label in dashed else "-", label=label)
@@ -67,4 +69,4 @@ def convergence(
         if tol is not None and tol > 0:
             ax.axhline(tol, color="#777777", linestyle=":", label=f"tolerance {tol:.0e}")
             ax.legend()
-        ax.set(xlabel="step", ylabel=ylabel, title=title, yscale="log")
+        ax.set(xlabel="step", ylabel=ylabel, title=title, yscale="log" if np.any(loss > 0) else "linear")

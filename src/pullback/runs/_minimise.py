@@ -7,7 +7,7 @@ minimisation continues through the same points, bit for bit.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -67,6 +67,7 @@ def minimise(
     tol: float,
     gtol: float = 0.0,
     max_steps: int,
+    above: Mapping[str, float] | None = None,
 ) -> Minimum:
     """Minimises `fun` from `x0`, as a loop of `run`: with progress, metrics, checkpoints, Ctrl-C and resume.
 
@@ -83,6 +84,7 @@ def minimise(
         tol: the loss to reach.
         gtol: the gradient norm to reach; 0 asks for the loss alone.
         max_steps: bound on the number of steps. The histories take 16 bytes for each.
+        above: name -> a value that is known, as that of the minimum; the loss above it is reported under the name.
 
     Returns:
         A `Minimum`.
@@ -139,6 +141,7 @@ def minimise(
         return {
             "loss": state.point.loss,
             "gradient_norm": _norm(state.point.gradient),
+            **{name: state.point.loss - value for name, value in (above or {}).items()},
             **aux_of(state.point.x),
         }
 
