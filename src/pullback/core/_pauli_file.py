@@ -154,12 +154,12 @@ class _Reader:
         if term.factors is None and (term.driven or not alone):
             raise self.error(number, "needs Pauli matrices on sites, as in '-1.0 Z0 Z1'; a constant is written '0.7 I'")
         factors = sorted((term.factors or {}).items())
-        self.store(number, self.sign * (1.0 if term.value is None else term.value), term.driven, factors)
+        self.store(number, self.sign * (1 + 0j if term.value is None else term.value), term.driven, factors)
         self.sign = 1
 
     def store(self, number: int, value: complex, driven: bool, factors: list[tuple[int, str]]) -> None:
         key = driven, "".join(letter for _, letter in factors), tuple(site for site, _ in factors)
-        line, total = self.sums.get(key, (number, 0.0))
+        line, total = self.sums.get(key, (number, 0j))
         self.sums[key] = line, total + value
         self.size = max([self.size, self.length, *(site + 1 for site, _ in factors)])
 
