@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.optimize
 
 from pullback.core import InputError
 from pullback.experiments.fidelity_susceptibility import FidelitySusceptibility
@@ -29,6 +30,31 @@ def test_ising_ring_against_free_fermions():
     assert max(result.summary[f"error_{name}"] for name in ("energy", "first", "second", "chi")) < 1e-10
     np.testing.assert_allclose(result.arrays["chi"][0, 1], 6 * 5 / 32, rtol=1e-10)
     assert len(experiment.plot(result).axes) == 4
+
+
+def slope(g, sites):
+    """dχ_F/dg of the Ising ring, from χ_F = ⅛ Σ sin²k / (1 + g² − 2g cos k)²."""
+    k = (2 * np.arange(sites) + 1) * np.pi / sites
+    return -0.5 * (np.sin(k) ** 2 * (g - np.cos(k)) / (1 + g * g - 2 * g * np.cos(k)) ** 3).sum()
+
+
+@pytest.mark.parametrize("sites", [6, pytest.param(16, marks=pytest.mark.slow)])
+def test_the_peak_is_that_of_the_exact_curve(sites):
+    """Not the largest point of a grid: at 16 sites g = 0.97784, χ_F = 7.66861, and the grid says 1.0 and 7.5."""
+    _, result = run(sites=(sites,), start=0.6, stop=1.4, points=3)
+    g = scipy.optimize.brentq(slope, 0.7, 1.0, args=(sites,), xtol=1e-15)
+    k = (2 * np.arange(sites) + 1) * np.pi / sites
+    chi = (np.sin(k) ** 2 / (1 + g * g - 2 * g * np.cos(k)) ** 2).sum() / 8
+    found = result.summary[f"peak_g_{sites}"], result.summary[f"peak_chi_{sites}"]
+    np.testing.assert_allclose(found, (g, chi), rtol=1e-9)
+    if sites == 16:
+        np.testing.assert_allclose(found, (0.97784, 7.66861), rtol=1e-5)
+
+
+def test_a_peak_beyond_the_grid_is_said():
+    _, result = run(sites=(6,), start=1.2, stop=1.5, points=2)
+    assert "peak_g_6" not in result.summary
+    assert result.summary["peak_6"] == "no maximum between --start and --stop: the largest chi is that of g = 1.2"
 
 
 def test_model_from_a_file(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from pullback.circuits import expect
 from pullback.core import InputError
 from pullback.experiments.qaoa_maxcut import Graph, QaoaMaxcut, qaoa_circuit
-from pullback.runs import Run
+from pullback.runs import Result, Run, execute
 
 
 def test_one_layer_without_triangles():
@@ -31,21 +31,27 @@ def test_ring_from_a_file(tmp_path):
     assert len(experiment.plot(result).axes) == 3
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a,b\na\n", "line 2"),
-        ("a,b\na,a\n", "different nodes"),
-        ("a,b,1\nb,c,x\n", "not a number"),
-        ("a,b\nb,a\n", "twice"),
-        ("", "no edges"),
-    ],
-)
-def test_bad_files(tmp_path, text, message):
-    file = tmp_path / "graph.csv"
-    file.write_text(text)
-    with pytest.raises(InputError, match=message):
-        QaoaMaxcut(graph=file).prepare()
+def test_the_split_is_told_and_written(tmp_path):
+    """A star is cut between its centre and the rest, and an edge of negative weight is not."""
+    (tmp_path / "star.csv").write_text("hub,Bonn,2\nhub,Ulm,1\nhub,Kiel,1\nBonn,Ulm,-1\n")
+    result = execute(QaoaMaxcut(graph=tmp_path / "star.csv", layers=1, steps=60), tmp_path / "run", quiet=True)
+    assert result.converged and result.summary["cut_of_likeliest"] == 4
+    assert (result.summary["side_A"], result.summary["side_B"]) == ("hub", "Bonn, Ulm, Kiel")
+    assert (tmp_path / "run/split.csv").read_text() == "node,side\nhub,A\nBonn,B\nUlm,B\nKiel,B\n"
+    saved = Result.load(tmp_path / "run/result.h5")
+    assert saved.arrays["nodes"].tolist() == ["hub", "Bonn", "Ulm", "Kiel"] and saved.arrays["side"].tolist() == [0, 1, 1, 1]
+
+
+def test_angles_that_still_move_have_not_converged():
+    experiment = QaoaMaxcut(nodes=4, layers=1, steps=1)
+    result = experiment.run(experiment.prepare(), Run.null())
+    assert not result.converged and "more --steps" in result.message
+
+
+def test_a_graph_with_nothing_to_cut(tmp_path):
+    (tmp_path / "graph.csv").write_text("a,b,-1\n")
+    with pytest.raises(InputError, match="no split cuts a positive weight"):
+        QaoaMaxcut(graph=tmp_path / "graph.csv").prepare()
 
 
 def test_odd_regular_graph():

@@ -1,11 +1,13 @@
 """vqe: optimisers reach the ground state of small rings, files are read, bad input is refused."""
 
+import json
+
 import numpy as np
 import pytest
 
 from pullback.core import InputError
 from pullback.experiments.vqe import VQE
-from pullback.runs import Run
+from pullback.runs import Run, execute
 
 
 def test_four_spins():
@@ -14,7 +16,7 @@ def test_four_spins():
     np.testing.assert_allclose(result.summary["exact_energy"], -8, atol=1e-12)
     assert result.summary["error_lbfgs"] < 1e-4
     assert 0 <= result.summary["error_adam"] < 1.0
-    assert result.converged
+    assert result.converged  # one optimiser got there
     assert len(experiment.plot(result).axes) == 3
 
 
@@ -30,6 +32,19 @@ def test_files(tmp_path):
     np.testing.assert_allclose(result.summary["exact_energy"], np.linalg.eigvalsh(matrix)[0], atol=1e-12)
     energies = result.arrays["energy_gd"]
     assert energies[2] < energies[1] < energies[0]
+
+
+def test_a_stationary_point_above_the_ground_energy_has_not_converged(tmp_path):
+    """All angles zero: a rotation of |0> has no first-order effect on -Z, and the ground energy of Z is -1."""
+    model, program = tmp_path / "model.txt", tmp_path / "circuit.qasm"
+    model.write_text("1.0 Z0\n1.0 Z1\n")
+    program.write_text('OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\nry(0) q[0];\nry(0) q[1];\n')
+    experiment = VQE(hamiltonian=model, qasm=program, steps=5, optimiser=("adam",))
+    result = execute(experiment, tmp_path / "run", quiet=True)
+    progress = [json.loads(line)["E-E0"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert progress[-1] == 4
+    assert not result.converged and result.summary["error_adam"] == 4
+    assert "Adam 4 above it, gradient 0.0e+00, 5 steps" in result.message and "--qasm: zeros" in result.message
 
 
 @pytest.mark.parametrize(
