@@ -1,7 +1,9 @@
 """The command: output, exit codes, one line for every mistake, nothing written by a refused run."""
 
 import json
+import os
 import resource
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -135,6 +137,43 @@ def test_quiet_prints_nothing(pullback, doubling):
     assert pullback("run", doubling, "--quiet") == (0, "", "")
 
 
+SCRIPT = "import sys; from pullback.cli import main; main(sys.argv[1:])"
+
+
+@pytest.mark.parametrize(
+    ("command", "environment", "code"),
+    [
+        ("run doubling.py --out r >&-", {"MPLBACKEND": "module://not_installed.backend_inline"}, 0),
+        pytest.param("run doubling.py --out r >&- 2>&- <&-", {}, 0, marks=pytest.mark.slow),
+        pytest.param("run doubling.py --out r > /dev/full", {}, 0, marks=pytest.mark.slow),
+        ("run doubling.py --out r", {"JAX_PLATFORMS": "nonsense"}, 2),
+        pytest.param("run doubling.py --out r", {"JAX_PLATFORMS": "cuda"}, 2, marks=pytest.mark.slow),
+        pytest.param("doctor", {"JAX_PLATFORMS": "nonsense"}, 2, marks=pytest.mark.slow),
+        pytest.param("list > /dev/full", {}, 2, marks=pytest.mark.slow),
+        ("list >&-", {}, 0),
+    ],
+)
+def test_surroundings_that_are_not_as_usual(doubling, tmp_path, command, environment, code):
+    """Closed or full outputs, a notebook's figures, devices that are not there: no traceback, and whole runs."""
+    words = [sys.executable, "-c", SCRIPT]
+    line = " ".join(map(shlex.quote, words)) + " " + command
+    done = subprocess.run(line, shell=True, cwd=tmp_path, env=os.environ | environment, stderr=subprocess.PIPE, text=True)
+    told = [text for text in done.stderr.splitlines() if "cpu_aot_loader" not in text]
+    assert done.returncode == code and len(told) == (code == 2)
+    assert code == 0 or told[0].startswith("pullback: error: ")
+    assert (tmp_path / "r/figure.png").exists() == (command.startswith("run") and code == 0)
+
+
+def test_a_reader_that_goes_away(doubling, tmp_path):
+    """As behind `| head -1`: the run ends as it would, and nothing is said."""
+    words = [sys.executable, "-c", SCRIPT, "run", doubling, "--out", "r"]
+    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 0 and b"Traceback" not in told and b"Exception" not in told
+    assert (tmp_path / "r/figure.png").exists()
+
+
 def test_default_folders(pullback, doubling, tmp_path):
     for _ in range(2):
         assert pullback("run", doubling, "--quiet")[0] == 0
@@ -198,6 +237,22 @@ def test_show_survives_a_half_written_line_of_metrics(pullback, tmp_path, doubli
     pullback("run", doubling, "--quiet", "--out", "result")
     (tmp_path / "result/metrics.jsonl").write_text('{"loop": "fit", "step": 3}\n{"loop": "fi')
     assert "step = 3" in pullback("show", "result")[1]
+    (tmp_path / "result/metrics.jsonl").write_text('{"loop": "fit", "step": 3}\n{"lo\x00p": 3,,}\n')
+    assert "damaged = line 2 of metrics.jsonl cannot be read" in pullback("show", "result")[1]
+
+
+CHANGES = [lambda b: b[:-20], lambda b: b[:700] + b"\x01" + b[701:], lambda _: b"", lambda _: b"\x00" * 600]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_damaged_result_is_one_line(pullback, tmp_path, doubling, change):
+    pullback("run", doubling, "--quiet", "--out", "result")
+    result = tmp_path / "result/result.h5"
+    result.write_bytes(change(result.read_bytes()))
+    for command in ("show", "resume", "plot"):
+        code, _, err = pullback(command, "result")
+        assert code == 2 and err.startswith("pullback: error: result/result.h5: not the result of a run, or damaged")
+        assert err.count("\n") == 1
 
 
 def test_a_helper_module_beside_the_experiment(pullback, doubling, tmp_path):

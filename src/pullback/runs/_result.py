@@ -1,6 +1,7 @@
 """What an experiment returns, and the file it is kept in."""
 
 import dataclasses
+import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from pullback.core import InputError
 from pullback.runs._files import write_atomically
 
+_BLOCK = 512  # bytes before the HDF5 data, which HDF5 leaves to its users
 _CONVERGED, _MESSAGE = "converged", "message"  # attributes of the file beside the summary's
 
 
@@ -40,36 +42,44 @@ class Result:
     def save(self, path: Path) -> None:
         """Writes the HDF5 file `path`, atomically. Raises `InputError` where it cannot be written."""
         buffer = io.BytesIO()
-        with h5py.File(buffer, "w", track_order=True) as file:
+        with h5py.File(buffer, "w", track_order=True, userblock_size=_BLOCK) as file:
             for name, array in self.arrays.items():
                 if array.dtype.kind == "U":
                     file.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype())
-                else:  # with checksums, which need chunks
-                    file.create_dataset(name, data=array, fletcher32=array.size > 0 and array.ndim > 0 or None)
+                else:
+                    file.create_dataset(name, data=array)
             for name, value in self.summary.items():
                 file.attrs[name] = value
             file.attrs[_CONVERGED] = self.converged
             file.attrs[_MESSAGE] = self.message
-        write_atomically(path, buffer.getvalue())
+        body = buffer.getvalue()[_BLOCK:]
+        write_atomically(path, _seal(body) + body)
 
     @classmethod
     def load(cls, path: Path) -> "Result":
-        """Reads what `save` wrote. Raises `InputError` where `path` is no such file."""
+        """Reads what `save` wrote. Raises `InputError` where `path` is no such file, or not as it was written."""
         try:
-            with h5py.File(path, "r") as file:
+            data = path.read_bytes()
+            if data[:_BLOCK] != _seal(data[_BLOCK:]):
+                raise ValueError("its checksum is wrong")
+            with h5py.File(io.BytesIO(data), "r") as file:
                 arrays = {name: _dataset(dataset) for name, dataset in file.items()}
                 summary: dict[str, Any] = dict(file.attrs)
             return cls(arrays, summary, bool(summary.pop(_CONVERGED)), str(summary.pop(_MESSAGE)))
-        except Exception as error:  # damaged files raise many kinds
-            told = " ".join(str(error).split())
+        except (OSError, KeyError, ValueError) as error:
             raise InputError(
-                f"{path}: not the result of a run, or damaged ({told}); delete it and resume the run"
+                f"{path}: not the result of a run, or damaged ({error}); delete it and resume the run"
             ) from error
 
     def __str__(self) -> str:
         width = max(map(len, self.summary), default=0)
         lines = [f"{name:<{width}}  {_format(value)}" for name, value in self.summary.items()]
         return "\n".join(lines if self.converged else [*lines, f"not converged: {self.message}"])
+
+
+def _seal(body: bytes) -> bytes:
+    """The block with the checksum of the HDF5 data, without which a damaged file may be read for ever, or wrongly."""
+    return f"pullback result, SHA-256 {hashlib.sha256(body).hexdigest()}\n".encode().ljust(_BLOCK, b"\0")
 
 
 def _array(name: str, value: Any) -> np.ndarray:

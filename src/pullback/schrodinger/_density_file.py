@@ -10,6 +10,7 @@ from jaxtyping import Float
 from pullback.core import InputError, data_file, npz_arrays, read_table, real_numbers
 
 _AXES = ("x", "y", "z")
+_LARGEST_RATIO = 2000  # of the size of an array over that of its file, compressed
 _NAMES = re.compile(r"density(?:_(\d+))?")
 
 
@@ -103,11 +104,12 @@ def _read_h5(path: Path) -> dict[str, np.ndarray]:
 
     try:
         with h5py.File(path, "r") as file:
-            return {
-                name: real_numbers(path, name, np.asarray(dataset[()]))
-                for name, dataset in file.items()
-                if isinstance(dataset, h5py.Dataset) and (name in _AXES or _NAMES.fullmatch(name))
-            }
+            wanted = {name: dataset for name, dataset in file.items() if name in _AXES or _NAMES.fullmatch(name)}
+            wanted = {name: dataset for name, dataset in wanted.items() if isinstance(dataset, h5py.Dataset)}
+            for name, dataset in wanted.items():
+                if dataset.nbytes > _LARGEST_RATIO * path.stat().st_size:  # HDF5 would try to read it
+                    raise InputError(f"{path}: damaged: {name} has {dataset.nbytes} bytes, more than the file can hold")
+            return {name: real_numbers(path, name, np.asarray(dataset[()])) for name, dataset in wanted.items()}
     except InputError:
         raise
     except Exception as error:  # damaged files raise many kinds
