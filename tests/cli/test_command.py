@@ -157,7 +157,8 @@ def test_surroundings_that_are_not_as_usual(doubling, tmp_path, command, environ
     """Closed or full outputs, a notebook's figures, devices that are not there: no traceback, and whole runs."""
     words = [sys.executable, "-c", SCRIPT]
     line = " ".join(map(shlex.quote, words)) + " " + command
-    done = subprocess.run(line, shell=True, cwd=tmp_path, env=os.environ | environment, stderr=subprocess.PIPE, text=True)
+    where = {"cwd": tmp_path, "env": os.environ | environment}
+    done = subprocess.run(line, shell=True, stderr=subprocess.PIPE, text=True, **where)
     told = [text for text in done.stderr.splitlines() if "cpu_aot_loader" not in text]
     assert done.returncode == code and len(told) == (code == 2)
     assert code == 0 or told[0].startswith("pullback: error: ")

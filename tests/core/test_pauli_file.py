@@ -31,7 +31,8 @@ FORMS = {
     "labels": "-1.0 IZZ\n0.5 IIX\n0.25 YXI\n0.7 III\n",  # the last letter is site 0
     "Qiskit's sums": "-1.0 * IZZ\n+ 0.5 * IIX\n+ (0.25+0j) * YXI\n+ 0.7 * III",
     "Qiskit's operator": (
-        "SparsePauliOp(['IZZ', 'IIX', 'YXI', 'III'],\n              coeffs=[-1.  +0.j,  0.5 +0.j,  0.25+0.j,  0.7 +0.j])"
+        "SparsePauliOp(['IZZ', 'IIX', 'YXI', 'III'],\n"
+        "              coeffs=[-1.  +0.j,  0.5 +0.j,  0.25+0.j,  0.7 +0.j])"
     ),
     "Qiskit's list": "[('IZZ', (-1+0j)), ('IIX', (0.5+0j)), ('YXI', (0.25+0j)), ('III', (0.7+0j))]",
     "Cirq-like": "-1.000*Z(0)*Z(1) + 0.5*X(0) + 0.25*X(1)*Y(2) + 0.7*I",

@@ -73,9 +73,12 @@ def test_names_of_columns_and_the_index_of_pandas(tmp_path):
     ],
 )
 def test_what_is_not_understood_is_refused_with_its_line(tmp_path, data, message):
-    with pytest.raises(InputError, match=message) as error:
+    def numbers():
         _, table = read(tmp_path, data).named(False, ("x", "y"))
-        table.numbers(0, "x"), table.numbers(1, "y")
+        return table.numbers(0, "x"), table.numbers(1, "y")
+
+    with pytest.raises(InputError, match=message) as error:
+        numbers()
     assert "\n" not in str(error.value) and "t.csv" in str(error.value)
 
 

@@ -12,14 +12,15 @@ from pullback.runs._option import options_of
 def test_an_option_that_names_a_file_is_a_path(name):
     """Options of type Path are copied into the run folder; a file that is named otherwise would not be."""
     for option in options_of(load_experiment(name)):
-        says_file = re.search(r"\bfiles?\b.*\(\.|^files? |[.](csv|txt|npz|h5|qasm)\b|\bpath of\b", option.help, re.IGNORECASE)
+        says_file = re.search(r"^(\w+ )?files? |[.](csv|txt|npz|h5|qasm)\b|\bpath of\b", option.help, re.IGNORECASE)
         named_so = re.search("file|path|input", option.name)
         assert option.is_file or not (says_file or named_so), option.flag
         assert not option.is_file or option.default is None
 
 
 def test_the_files_of_the_experiments_are_known():
-    files = {(name, option.name) for name in experiment_names() for option in options_of(load_experiment(name)) if option.is_file}
+    options = [(name, option) for name in experiment_names() for option in options_of(load_experiment(name))]
+    files = {(name, option.name) for name, option in options if option.is_file}
     assert files >= {
         ("vqe", "hamiltonian"),
         ("vqe", "qasm"),

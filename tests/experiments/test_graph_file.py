@@ -15,7 +15,8 @@ FORMS = {
     "words over numbers": b"node_x,node_y,km\n0,1,1.5\n1,2,2.5\n2,0,0.5\n",
     "order of columns": b"weight\ttarget\tsource\n1.5\t1\t0\n2.5\t2\t1\n0.5\t0\t2\n",
     "semicolons": b"0;1;1,5\n1;2;2,5\n2;0;0,5\n",
-    "Gephi": b"Source,Target,Type,Id,Label,timeset,Weight\n0,1,Undirected,0,,,1.5\n1,2,Undirected,1,,,2.5\n2,0,Undirected,2,,,0.5\n",
+    "Gephi": b"Source,Target,Type,Id,Label,timeset,Weight\n"
+    b"0,1,Undirected,0,,,1.5\n1,2,Undirected,1,,,2.5\n2,0,Undirected,2,,,0.5\n",
     "pandas": b",source,target,weight\n0,0,1,1.5\n1,1,2,2.5\n2,2,0,0.5\n",
     "networkx": b"# a comment\n0 1 {'weight': 1.5}\n1 2 {'weight': 2.5}\n2 0 {'weight': 0.5}\n",
     "networkx, weights": b"0 1 1.5\n1 2 2.5\n2 0 0.5\n",

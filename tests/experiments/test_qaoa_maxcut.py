@@ -39,7 +39,8 @@ def test_the_split_is_told_and_written(tmp_path):
     assert (result.summary["side_A"], result.summary["side_B"]) == ("hub", "Bonn, Ulm, Kiel")
     assert (tmp_path / "run/split.csv").read_text() == "node,side\nhub,A\nBonn,B\nUlm,B\nKiel,B\n"
     saved = Result.load(tmp_path / "run/result.h5")
-    assert saved.arrays["nodes"].tolist() == ["hub", "Bonn", "Ulm", "Kiel"] and saved.arrays["side"].tolist() == [0, 1, 1, 1]
+    assert saved.arrays["nodes"].tolist() == ["hub", "Bonn", "Ulm", "Kiel"]
+    assert saved.arrays["side"].tolist() == [0, 1, 1, 1]
 
 
 def test_angles_that_still_move_have_not_converged():

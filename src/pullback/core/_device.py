@@ -14,6 +14,6 @@ def require_device() -> None:
     except (RuntimeError, AssertionError) as error:  # the second one without the plugin of cuda
         told = "".join(f" ({line.split(' (')[0].rstrip('.')})" for line in str(error).splitlines()[:1])
         raise InputError(
-            f"JAX finds no device with JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')!r}{told}: unset it, or set it "
-            "to cpu"
+            f"JAX finds no device with JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')!r}{told}: unset it, or set "
+            "it to cpu"
         ) from error

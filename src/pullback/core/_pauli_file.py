@@ -111,7 +111,7 @@ class _Reader:
             place = match.end()
 
     def take(self, number: int, term: "_Partial", kind: str, token: str) -> None:
-        if kind == "word" and token != self.parameter or term.closed:
+        if (kind == "word" and token != self.parameter) or term.closed:
             raise self.error(number, f"cannot read {token[:40]!r}; write terms as '-1.0 Z0 Z1'")
         if kind in ("number", "complex"):
             if term.value is not None or term.factors is not None:

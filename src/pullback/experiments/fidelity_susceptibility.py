@@ -56,7 +56,7 @@ class FidelitySusceptibility(Experiment):
 
         E0 = −Σ ε_k,   ε_k = sqrt(1 + g² − 2g cos k),      χ_F = ⅛ Σ sin²k / ε_k⁴      (L(L − 1)/32 at g = 1).
 
-    The maximum of χ_F is where dχ_F/dg, one more derivative, is zero, between the points beside the largest on the grid.
+    The maximum of χ_F is where dχ_F/dg, one more derivative, is zero, next to the largest value on the grid.
 
     By default the Ising ring is diagonalised in the sector of its ground state (momentum 0, even under reflection and
     under the flip of all spins): 13 648 states for 20 sites instead of 1 048 576. `--sector false` takes the whole
@@ -68,8 +68,8 @@ class FidelitySusceptibility(Experiment):
         -1.0    Z0 Z1
         -1.0 g  X0
 
-    (what `circuits` reads is read, too, but for terms on three and more sites). The lines with g make up H_1. A fixed number of sites belongs to it, and --sites is not used; levels that cross or
-    coincide are reported.
+    or as OpenFermion and Qiskit print them (see `lattices.read_hamiltonian`). The lines with g make up H_1. A fixed
+    number of sites belongs to it, and --sites is not used; levels that cross or coincide are reported.
 
     Sources: P. Zanardi, N. Paunković, Phys. Rev. E 74, 031123 (2006); H. Xie, J.-G. Liu, L. Wang, Phys. Rev. B 101,
     245139 (2020), arXiv:2001.04121, whose figure this is.
@@ -228,7 +228,6 @@ class _Family:
         (energy, first), (_, second) = jax.jvp(slope, (g,), (jnp.ones_like(g),))
         chi = fidelity_susceptibility(self.model, g, self.sector)
         return jnp.stack([energy, first, second, chi])
-
 
     def slope(self, g: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """χ_F and its derivative."""

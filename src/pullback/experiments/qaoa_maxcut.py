@@ -120,7 +120,7 @@ class QaoaMaxcut(Experiment):
         if found.result == RESULTS.nonfinite:
             message = found.message
         elif found.gradient_norm > _AT_REST * best:
-            message = f"The angles still move: gradient {found.gradient_norm:.1e} after {found.steps} steps: more --steps."
+            message = f"The angles still move, gradient {found.gradient_norm:.1e} after {found.steps}: more --steps."
         elif cuts[likely] < best - 1e-9:
             message = f"The likeliest split cuts {cuts[likely]:g}, the best one {best:g}: more --layers."
         return Result(arrays=arrays, summary=summary, converged=not message, message=message)

@@ -58,7 +58,7 @@ class TanhDerivatives(Experiment):
             arrays={"x": problem, "derivatives": values, "exact": exact},
             summary={f"error_{k}": errors[k] for k in range(1, self.order + 1)} | {"max_error": errors.max()},
             converged=right,
-            message="" if right else f"The derivatives miss the polynomials by {errors.max():.1e}: a smaller --order is nearer.",
+            message="" if right else f"The derivatives miss the polynomials by {errors.max():.1e}: a smaller --order.",
         )
 
     def plot(self, result: Result) -> Figure:

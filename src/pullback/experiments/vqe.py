@@ -44,7 +44,8 @@ class VQE(Experiment):
         -1.0  Z0 Z1
          0.5  X0
 
-    or as OpenFermion and Qiskit print them (`circuits.PauliSum.from_file`), and `--qasm FILE` with a circuit in OpenQASM 2 or 3, whose angles are the start.
+    or as OpenFermion and Qiskit print them (`circuits.PauliSum.from_file`), and `--qasm FILE` with a circuit in
+    OpenQASM 2 or 3, whose angles are the start.
 
     Sources: A. Peruzzo et al., Nat. Commun. 5, 4213 (2014), arXiv:1304.3061; X.-Z. Luo, J.-G. Liu, P. Zhang, L. Wang,
     Quantum 4, 341 (2020), arXiv:1912.10877, whose run this is.
@@ -74,7 +75,8 @@ class VQE(Experiment):
         n = self.qubits if circuit is None else circuit.n
         hamiltonian = heisenberg(n) if self.hamiltonian is None else PauliSum.from_file(self.hamiltonian, circuit and n)
         if hamiltonian.n > _MOST:
-            raise InputError(f"{self.qasm or self.hamiltonian}: acts on {hamiltonian.n} qubits; up to {_MOST} are possible")
+            file = self.qasm or self.hamiltonian
+            raise InputError(f"{file}: acts on {hamiltonian.n} qubits; up to {_MOST} are possible")
         if circuit is None:
             circuit = variational_circuit(hamiltonian.n, self.depth)
             rng = np.random.default_rng(self.seed)
@@ -128,9 +130,9 @@ class VQE(Experiment):
             run.log(f"ground energy not reached: {miss}")
         if len(misses) == len(self.optimiser):
             failures.append(
-                f"No optimiser came within --tol {self.tol:g} of the ground energy: {'; '.join(misses)}. Try more --steps, "
-                "another --learning-rate or --optimiser, other first angles (--seed, or those of --qasm: zeros are often "
-                "a stationary point), or a circuit that reaches more states (--depth)."
+                f"No optimiser came within --tol {self.tol:g} of the ground energy: {'; '.join(misses)}. Try more "
+                "--steps, another --learning-rate or --optimiser, other first angles (--seed, or those of --qasm: "
+                "zeros are often a stationary point), or a circuit that reaches more states (--depth)."
             )
         return Result(arrays=arrays, summary=summary, converged=not failures, message=" ".join(failures))
 

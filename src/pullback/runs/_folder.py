@@ -170,9 +170,7 @@ def _make_folder(wanted: Path, out: Path | None) -> Path:
         raise unwritable(wanted, error) from error
 
 
-def _write_config(
-    experiment: Experiment, name: str, folder: Path, files: Mapping[str, list[InputFile]]
-) -> None:
+def _write_config(experiment: Experiment, name: str, folder: Path, files: Mapping[str, list[InputFile]]) -> None:
     file = experiment_file(type(experiment))
     own_file = None if file is None or is_builtin(file) else file
     if own_file is not None:

@@ -63,8 +63,7 @@ def write_inputs(files: Mapping[str, list[InputFile]], folder: Path) -> dict[str
         write_atomically(folder / file.copy, file.data)
     return {
         name: [
-            {"copy": file.copy, "original": str(file.original.absolute()), "sha256": _hash(file.data)}
-            for file in group
+            {"copy": file.copy, "original": str(file.original.absolute()), "sha256": _hash(file.data)} for file in group
         ]
         for name, group in files.items()
     }

@@ -32,13 +32,14 @@ def read_densities(path: Path) -> DensityData:
     """Reads `x` and `density`, or `density_0`, `density_2`, … (the numbers are those of the states).
 
     CSV: one column each, named in the first line; without such a line the columns are x and density. Lines that
-    start with # or % are comments. NPZ and HDF5: one-dimensional arrays of these names; with `y` (and `z`) beside `x`, the
-    points along each axis, a density is an array with one axis for each.
+    start with # or % are comments. NPZ and HDF5: one-dimensional arrays of these names; with `y` (and `z`) beside `x`,
+    the points along each axis, a density is an array with one axis for each.
 
     Raises:
         InputError: the file is missing, empty, not of its kind, lacks an array, or holds values that are no density.
     """
-    readers = {".csv": _read_csv, ".txt": _read_csv, ".tsv": _read_csv, ".npz": npz_arrays, ".h5": _read_h5, ".hdf5": _read_h5}
+    tables = dict.fromkeys((".csv", ".txt", ".tsv"), _read_csv)
+    readers = {**tables, ".npz": npz_arrays, ".h5": _read_h5, ".hdf5": _read_h5}
     path = data_file(path, tuple(readers))
     kind = path.suffix.lower()
     return _checked(path, readers.get(kind, _read_csv)(path))  # .gz: a table
