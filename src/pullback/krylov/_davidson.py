@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Inexact, Int
 
-from pullback.core import RESULTS
-from pullback.krylov._lanczos import Found
+from pullback.krylov._lanczos import Found, verdict
 from pullback.krylov._linear import conjugate_gradients
 
 Apply = Callable[[Array], Array]
 
 _INNER_TOL, _INNER_STEPS = 0.03, 500
+_SEEN = 0.1  # of the gap: how well the next level is known
 
 
 class _State(NamedTuple):
@@ -45,7 +45,7 @@ def davidson(
     *,
     metric: Apply | None,
     precond: Apply | None,
-    shift: float | None,
+    shift: Float[Array, ""] | None,
     basis: int,
     tol: float,
     separated: float,
@@ -133,8 +133,8 @@ def davidson(
         # |(H − σ)² v − …| is about |H − σ| times what H v − … is, with |H − σ| = √size.
         size = state.size if shift is None else jnp.sqrt(state.size * jnp.abs(state.levels).max())
         good = state.residuals[:k].max() <= tol * size
-        # The next level must be seen: it is, once its own residual is below the gap that it leaves.
-        seen = state.residuals[: k + 1].max() <= jnp.maximum(gap, 1e-6 * state.size)
+        # The next level must be seen: it is, once its own residual is far below the gap that it leaves.
+        seen = state.residuals[: k + 1].max() <= _SEEN * gap
         return good & seen & (state.residuals[:k].max() <= 0.3 * separated * gap)
 
     def hopeless(state) -> Bool[Array, ""]:
@@ -144,7 +144,8 @@ def davidson(
         return (state.residuals[: k + 1].max() <= tol * state.size) & (separated * gap < rounding)
 
     def unfinished(state):
-        return ~enough(state) & ~hopeless(state) & (state.steps < max_steps) & ~jnp.isnan(state.residuals).any()
+        finite = (state.steps == 0) | jnp.isfinite(state.residuals).all()
+        return ~enough(state) & ~hopeless(state) & (state.steps < max_steps) & finite
 
     zeros = jnp.zeros((m, v.size), v.dtype)
     real = v.real.dtype
@@ -178,8 +179,5 @@ def davidson(
     outer = levels[k:]
     gap = jnp.abs(levels[:k, None] - outer).min() if block > k else jnp.asarray(jnp.inf, real)
     size = jnp.abs(levels).max() if shift is not None else jnp.maximum(state.size, jnp.abs(levels).max())
-    close = residual <= 10 * tol * size
-    result = RESULTS.where(close, RESULTS.not_separated, RESULTS.max_steps_reached)
-    result = RESULTS.where(close & (residual <= separated * gap), RESULTS.successful, result)
-    result = RESULTS.where(jnp.isnan(residual), RESULTS.nonfinite, result)
+    result = verdict(residual, gap, size, jnp.finfo(v.dtype).eps, tol=10 * tol, separated=separated)
     return levels[:k], vectors[:k], Found(result, residual, gap, state.products)

@@ -15,7 +15,8 @@ it to every order. It is Hermitian, and positive for states at the end of the sp
 states inside it is not (MINRES). How the vectors were found plays no part, and none of the Krylov vectors is kept.
 
 All that can make a derivative wrong without a warning is measured: the residual, and the gap to the next level. The
-error of dV is about residual / gap.
+error of dV is about residual / gap. H, S and the preconditioner are divided by powers of two that make their largest
+entries about one, so that no norm overflows, whatever the units.
 
 Sources: H. Xie, J.-G. Liu, L. Wang, arXiv:2001.04121 (one dominant state); the rest follows from the equations above.
 """
@@ -33,16 +34,15 @@ from jaxtyping import Array, Float, Inexact, PyTree
 from pullback.core import RESULTS, InputError, Solution, jvp_of_live, zero_tangent
 from pullback.core._linear_map import hoist
 from pullback.krylov._davidson import davidson
-from pullback.krylov._lanczos import Found, lanczos
+from pullback.krylov._lanczos import Found, lanczos, verdict
 from pullback.krylov._linear import conjugate_gradients, minres
-from pullback.krylov._operators import Operator, flat_operator, like, shape_of
+from pullback.krylov._operators import Operator, flat_operator, like, scaled, shape_of
 from pullback.linalg import eigh
 
 Which = Literal["SA", "LA"] | float
 Apply = Callable[[Array], Array]
 
 _SMALL = 100  # states: below, the matrix is made
-_SEPARATED = 1e-5  # largest residual / gap at which vectors and derivatives are trusted
 
 
 @overload
@@ -56,6 +56,7 @@ def eigsh(
     which: Which = ...,
     precond: Callable[[PyTree], PyTree] | None = ...,
     basis: int | None = ...,
+    copies: bool = ...,
     tol: float = ...,
     adjoint_tol: float | None = ...,
     max_steps: int = ...,
@@ -74,6 +75,7 @@ def eigsh(
     which: Which = ...,
     precond: Callable[[PyTree], PyTree] | None = ...,
     basis: int | None = ...,
+    copies: bool = ...,
     tol: float = ...,
     adjoint_tol: float | None = ...,
     max_steps: int = ...,
@@ -91,6 +93,7 @@ def eigsh(
     which: Any = "SA",
     precond=None,
     basis=None,
+    copies=True,
     tol=1e-11,
     adjoint_tol=None,
     max_steps=3000,
@@ -104,11 +107,14 @@ def eigsh(
     products of both, as in tr(Λ V† O V), make Λ = V† H V from the vectors). The k-th level must be apart from the next.
 
     One state without a preconditioner is found by Lanczos' recurrence in two passes, with memory for a few vectors; it
-    stays in the symmetry sector of v0, if the operator conserves one. Anything else is found in a restarted block of
-    vectors (Davidson's method; without a preconditioner block Lanczos), which sees multiplets of up to k + 2 states.
+    stays in the symmetry sector of v0, if the operator conserves one. A second search, from another start vector, looks
+    for the next level, which may be a second state of the same energy (a fifth to a half of the time of the first one).
+    Anything else is found in a restarted block of vectors (Davidson's method; without a preconditioner block Lanczos),
+    which sees multiplets of up to k + 2 states. Up to 100 states, or 4 (k + 2), the matrix is made.
 
     Args:
-        operator: x -> H x, linear and Hermitian, on pytrees like v0; or a Hermitian matrix, or a lineax operator.
+        operator: x -> H x, linear and Hermitian, on pytrees like v0; or a Hermitian matrix (also a sparse one, of SciPy
+            or `jax.experimental.sparse.BCOO`), or a lineax operator.
         k: number of levels.
         v0: start vector, any pytree of arrays; not differentiated.
         shape: instead of v0, what the operator acts on: a shape, or a pytree of `jax.ShapeDtypeStruct`s. A matrix needs
@@ -118,6 +124,8 @@ def eigsh(
             inside the spectrum take many more products with H.
         precond: r -> about (H − λ)⁻¹ r, Hermitian and positive definite, as (K + c)⁻¹ for H = K + V on a grid.
         basis: number of stored vectors of the block method; None: max(4 (k + 2), 24).
+        copies: whether that second search is made. Without it the gap is the one inside the symmetry sector of v0, and a
+            second state of the same energy in another sector goes unseen: for v0 in one sector of several.
         tol: |H v − λ S v| relative to the largest level seen; at least some rounding errors.
         adjoint_tol: tolerance of the derivative's linear equation; None: a tenth of tol.
         max_steps: bound on products with H for one vector, or on steps of the block.
@@ -132,7 +140,7 @@ def eigsh(
     Raises:
         ConvergenceError: the tolerance was not met; or the k-th level equals the next one as far as can be seen, so
             that the vectors, and derivatives, are not determined (`EquinoxRuntimeError` in compiled programs).
-        InputError: k is not between 1 and n − 1; v0 is zero or not finite; the operator changes the form of v0, or is
+        InputError: k is not between 1 and n; v0 is zero or not finite; the operator changes the form of v0, or is
             not Hermitian (tried with a random vector, outside `jit`).
 
     Examples:
@@ -151,35 +159,38 @@ def eigsh(
     n = v.size
     if not (isinstance(which, float | int) or which in ("SA", "LA")):
         raise InputError(f"eigsh: which={which!r}; it is 'SA', 'LA', or a number")
-    if not 1 <= k < n:
-        raise InputError(f"eigsh: k={k}; it must be at least 1 and less than the dimension {n}")
+    if not 1 <= k <= n:
+        raise InputError(f"eigsh: k={k}; it must be at least 1 and at most the dimension {n}")
     block = min(k + 2, n)
     size = max(4 * block, 24) if basis is None else basis
     if basis is not None and not 2 * block <= basis:
         raise InputError(f"eigsh: basis={basis}; it must be at least 2 (k + 2) = {2 * block}")
     eps = float(jnp.finfo(v.dtype).eps)
     tol = max(tol, 30 * eps)
-    options = _Options(
-        k, which, min(size, n), tol, max(tol / 10 if adjoint_tol is None else adjoint_tol, 10 * eps), max_steps
-    )
+    adjoint_tol = max(tol / 10 if adjoint_tol is None else adjoint_tol, 10 * eps)
+    options = _Options(k, which, min(size, n), tol, adjoint_tol, max_steps, copies, v0 is not None)
 
-    parts = {"operator": apply}
+    apply, unit = scaled(apply, v)
+    parts, length = {"operator": apply}, jnp.ones_like(unit)
     if metric is not None:
-        parts["metric"] = metric
+        parts["metric"], weight = scaled(metric, v)
+        unit, length = unit / weight, jnp.sqrt(weight)
     closed, consts = {}, {}
     for name, function in parts.items():
         closed[name], consts[name], _ = hoist(function, v)
     if precond is not None:
-        inverse = flat_operator("eigsh", precond, unflatten(v))[0]
+        inverse = scaled(flat_operator("eigsh", precond, unflatten(v))[0], v)[0]
         hoisted, kept, _ = hoist(inverse, v)
         closed["precond"], consts["precond"] = hoisted, jax.lax.stop_gradient(kept)
+    if not isinstance(which, str):
+        consts["shift"] = [which / unit]
     problem = _Problem(closed, options)
     small, vectors, found = _subspace(problem, consts, v)
-    solution = _judged(problem, consts, v, found)
+    solution = _judged(problem, consts, v, found, unit, length)
     small, vectors = jnp.nan_to_num(small), jnp.nan_to_num(vectors)  # `solution` tells
     w, u = eigh(small)
-    order = _order(which, jax.lax.stop_gradient(w))
-    w, vectors = w[order], u[:, order].T @ vectors
+    order = _order(problem, consts, jax.lax.stop_gradient(w))
+    w, vectors = w[order] * unit, u[:, order].T @ vectors / length
     value = w, jax.vmap(unflatten, in_axes=0, out_axes=-1)(vectors)
     solution = eqx.tree_at(lambda s: s.value, solution, value, is_leaf=lambda leaf: leaf is None)
     return solution.unwrap("eigsh") if throw else solution
@@ -192,6 +203,12 @@ class _Options(NamedTuple):
     tol: float
     adjoint_tol: float
     max_steps: int
+    copies: bool
+    of_sector: bool  # the start vector is the user's
+
+    def separated(self, eps: float) -> float:
+        """The largest residual / gap at which vectors and derivatives are trusted."""
+        return max(1e-5, eps ** (1 / 3))
 
 
 class _Problem(NamedTuple):
@@ -226,10 +243,11 @@ def _start(operator: Operator, v0: PyTree, shape: PyTree) -> tuple[Apply, Inexac
     return apply, v, unflatten
 
 
-def _order(which: Which, w: Float[Array, " k"]) -> Array:
+def _order(problem: _Problem, consts: dict[str, list], w: Float[Array, " k"]) -> Array:
+    which = problem.options.which
     if which == "SA":
         return jnp.argsort(w)
-    return jnp.argsort(-w) if which == "LA" else jnp.argsort(jnp.abs(w - which))
+    return jnp.argsort(-w) if which == "LA" else jnp.argsort(jnp.abs(w - consts["shift"][0]))
 
 
 def _subspace(problem: _Problem, consts: dict[str, list], v: Array) -> tuple[Array, Array, Found]:
@@ -242,25 +260,21 @@ def _invariant_impl(problem: _Problem, consts: dict[str, list], v: Array) -> tup
     """The iteration."""
     options = problem.options
     sign = -1.0 if options.which == "LA" else 1.0
+    eps = float(jnp.finfo(v.dtype).eps)
+    trust = {"tol": options.tol, "separated": options.separated(eps)}
 
     def apply(x):
         return sign * problem.apply(consts, x)
 
     plain = "metric" not in problem.closed
-    if v.size <= _SMALL:
-        w, vectors = _dense(problem, consts, v)
-        order = _order(options.which, w)
-        w, vectors = w[order], vectors[order]
-        apart = w if isinstance(options.which, str) else jnp.abs(w - options.which)
-        k = options.k
-        residual = vectors[:k] * 0 + jnp.finfo(v.dtype).eps * jnp.abs(w).max()
-        gap = jnp.abs(apart[k] - apart[k - 1]) if options.which in ("SA", "LA") else _nearest(w, k)
-        found = Found(RESULTS.successful, residual.real.max(), gap, jnp.asarray(v.size))
-        return jnp.diag(w[:k]).astype(vectors.dtype), vectors[:k], found
-    if options.k == 1 and plain and "precond" not in problem.closed and isinstance(options.which, str):
-        w, vector, found = lanczos(apply, v, tol=options.tol, separated=_SEPARATED, max_steps=options.max_steps)
+    k = options.k
+    if v.size <= max(_SMALL, 4 * (k + 2)):
+        return _dense(problem, consts, v)
+    if k == 1 and plain and "precond" not in problem.closed and isinstance(options.which, str):
+        how = {"copies": options.copies, "of_sector": options.of_sector, "max_steps": options.max_steps}
+        w, vector, found = lanczos(apply, v, **trust, **how)
         return (sign * w)[None, None].astype(vector.dtype), vector[None], found
-    shift = None if isinstance(options.which, str) else options.which
+    shift = None if isinstance(options.which, str) else consts["shift"][0]
     w, vectors, found = davidson(
         apply,
         v,
@@ -269,29 +283,37 @@ def _invariant_impl(problem: _Problem, consts: dict[str, list], v: Array) -> tup
         precond=problem.precond(consts),
         shift=shift,
         basis=options.basis,
-        tol=options.tol,
-        separated=_SEPARATED,
         max_steps=options.max_steps,
+        **trust,
     )
     return jnp.diag(sign * w).astype(vectors.dtype), vectors, found
 
 
-def _dense(problem: _Problem, consts: dict[str, list], v: Array) -> tuple[Array, Array]:
+def _dense(problem: _Problem, consts: dict[str, list], v: Array) -> tuple[Array, Array, Found]:
+    """By the matrix, which is diagonalised; what comes out is judged as on every other path."""
+    options, k = problem.options, problem.options.k
     basis = jnp.eye(v.size, dtype=v.dtype)
     matrix = jax.vmap(lambda x: problem.apply(consts, x), out_axes=1)(basis)
     matrix = (matrix + matrix.conj().T) / 2
+    metric = None
     if "metric" not in problem.closed:
         w, u = jnp.linalg.eigh(matrix)
-        return w, u.T
-    metric = jax.vmap(lambda x: problem.metric(consts, x), out_axes=1)(basis)
-    factor = jnp.linalg.inv(jnp.linalg.cholesky((metric + metric.conj().T) / 2))
-    w, u = jnp.linalg.eigh(factor @ matrix @ factor.conj().T)
-    return w, (factor.conj().T @ u).T
-
-
-def _nearest(w: Array, k: int) -> Array:
-    """The smallest distance between the first k of these levels and the others."""
-    return jnp.abs(w[:k, None] - w[None, k:]).min()
+    else:
+        metric = jax.vmap(lambda x: problem.metric(consts, x), out_axes=1)(basis)
+        metric = (metric + metric.conj().T) / 2
+        factor = jnp.linalg.inv(jnp.linalg.cholesky(metric))
+        w, u = jnp.linalg.eigh(factor @ matrix @ factor.conj().T)
+        u = factor.conj().T @ u
+    order = _order(problem, consts, w)
+    w, u = w[order], u[:, order]
+    residuals = matrix @ u[:, :k] - (u if metric is None else metric @ u)[:, :k] * w[:k]
+    residual = jnp.linalg.norm(residuals, axis=0).max()
+    gap = jnp.abs(w[:k, None] - w[None, k:]).min(initial=jnp.inf)
+    eps = float(jnp.finfo(v.dtype).eps)
+    # LAPACK is as good as rounding allows, which is not for the tolerance to say.
+    tol = max(options.tol, 10 * v.size * eps) if metric is None else options.tol**0.5
+    result = verdict(residual, gap, jnp.abs(w).max(), eps, tol=tol, separated=options.separated(eps))
+    return jnp.diag(w[:k]).astype(u.dtype), u[:, :k].T, Found(result, residual, gap, jnp.asarray(v.size))
 
 
 _invariant = jax.custom_jvp(_invariant_impl, nondiff_argnums=(0,))
@@ -327,6 +349,8 @@ def _complement(
 ) -> Array:
     """Y of the equation at the top, for the right-hand side `source`; all vectors are rows."""
     options = problem.options
+    if options.k == source.shape[1]:  # nothing is left over
+        return jnp.zeros_like(source)
     upper = options.which == "LA"
     sign = -1.0 if upper else 1.0
 
@@ -371,8 +395,13 @@ def _complement(
     return project(y)
 
 
-def _judged(problem: _Problem, consts: dict[str, list], v: Array, found: Found) -> Solution[Any]:
-    """What there is to say about the iteration; an operator that is not Hermitian is refused outside `jit`."""
+def _judged(
+    problem: _Problem, consts: dict[str, list], v: Array, found: Found, unit: Array, length: Array
+) -> Solution[Any]:
+    """What there is to say about the iteration, in the user's units; an operator that is not Hermitian is refused
+
+    outside `jit`.
+    """
     fixed = jax.lax.stop_gradient(consts)
     x, y = (jax.random.normal(jax.random.key(i), v.shape, v.dtype) for i in (1, 2))
     image, other = problem.apply(fixed, x), problem.apply(fixed, y)
@@ -384,6 +413,6 @@ def _judged(problem: _Problem, consts: dict[str, list], v: Array, found: Found) 
             f"eigsh: the operator is not Hermitian: <y|Hx> and <Hy|x> differ by {float(asymmetry):.1e}, relative to "
             "|Hx| |y|. For other operators take eigs."
         )
-    error = found.residual / jnp.maximum(found.gap, jnp.finfo(v.dtype).tiny)
-    stats = {"gap": found.gap, "gradient_error": error, "asymmetry": asymmetry}
-    return Solution(None, found.result, found.residual, found.products, stats)
+    error = jnp.where(found.gap > 0, found.residual / jnp.where(found.gap > 0, found.gap, 1), jnp.inf)
+    stats = {"gap": found.gap * unit, "gradient_error": error, "asymmetry": asymmetry}
+    return Solution(None, found.result, found.residual * unit * length, found.products, stats)

@@ -4,10 +4,14 @@ The first pass makes the tridiagonal matrix T of H in the Krylov space of the st
 second runs the recurrence again and adds up x = Σ_j s_j q_j with the lowest eigenvector s of T. Where the space was too
 small, all starts again from x.
 
-Without the stored vectors orthogonality is lost as soon as a level has converged, and copies of it appear among the
-eigenvalues of T; values that agree to 1e-9 of the spectrum's width are taken for one.
+Without the stored vectors orthogonality is lost as soon as a level has converged, and copies of it, and values on their
+way to it, appear among the eigenvalues of T: the lowest one can be trusted, the distance to the second cannot. And one
+start vector sees one state of each level only. So the next level is the lowest of H + c x x†, with x moved out of the
+way (c is twice the size of H), from another start vector. Its value alone is wanted, and to a hundredth of the gap:
+one pass, a few dozen products.
 
-Source: C. Lanczos, J. Res. NBS 45, 255 (1950); C. C. Paige, Linear Algebra Appl. 34, 235 (1980).
+Source: C. Lanczos, J. Res. NBS 45, 255 (1950); C. C. Paige, Linear Algebra Appl. 34, 235 (1980); H. Hotelling, J. Educ.
+Psychol. 24, 417 (1933) (moving a level away).
 """
 
 from collections.abc import Callable
@@ -15,13 +19,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Inexact, Int
+from jaxtyping import Array, Bool, Float, Inexact, Int
 
 from pullback.core import RESULTS
 
 _SPACES = 64, 128, 256  # sizes of the tridiagonal matrix looked at; the last is the largest space of one sweep
 _CHECK = 16  # steps between looks at the tridiagonal matrix
-_COPIES = 1e-9  # of the width of the spectrum
+_ROUNDING = 4  # times eps · max|w|: what a level is never known better than
+_SEEN = 0.01  # of the gap: how well the next level is looked for
+_NEXT_STEPS = 512  # products that the search for the next level may take in any case
 
 
 class Found(NamedTuple):
@@ -33,28 +39,140 @@ class Found(NamedTuple):
     products: Int[Array, ""]
 
 
+class _Aim(NamedTuple):
+    """What one search is for: the lowest level of H + lift · beside beside†, up to a residual that is
+
+    at most per_size · max|w| + per_gap · (level − below), or until the level is no further than `closest` from `below`.
+    With `value_only` the eigenvector is made only where the search must start again.
+    """
+
+    beside: Inexact[Array, " n"]
+    lift: Float[Array, ""]
+    per_size: Float[Array, ""]
+    per_gap: Float[Array, ""]
+    below: Float[Array, ""]
+    closest: Float[Array, ""]
+    value_only: Bool[Array, ""]
+
+    def met(self, residual: Array, level: Array, size: Array) -> Bool[Array, ""]:
+        distance = level - self.below
+        return (residual <= self.per_size * size + self.per_gap * distance) | (distance <= self.closest)
+
+
+class _State(NamedTuple):
+    """A unit vector, its level and |H v − λ v|; the next converged value of T; the largest |value| of T."""
+
+    x: Inexact[Array, " n"]
+    level: Float[Array, ""]
+    residual: Float[Array, ""]
+    gap: Float[Array, ""]
+    size: Float[Array, ""]
+    products: Int[Array, ""]
+
+
 def lanczos(
-    apply: Callable[[Array], Array], v: Inexact[Array, " n"], *, tol: float, separated: float, max_steps: int
+    apply: Callable[[Array], Array],
+    v: Inexact[Array, " n"],
+    *,
+    tol: float,
+    separated: float,
+    copies: bool,
+    of_sector: bool,
+    max_steps: int,
 ) -> tuple[Float[Array, ""], Inexact[Array, " n"], Found]:
     """(level, vector, how it was found).
 
     Goes on until the residual is at most tol · max|w|, and at most `separated` times the gap to the next level.
+
+    Args:
+        apply: H.
+        v: start vector.
+        tol: as above.
+        separated: as above.
+        copies: look for the next level from another start vector. Without it the next level is that of the Krylov
+            space of v, to which a second state of the same energy does not belong.
+        of_sector: v was chosen by the user: levels below the one that it leads to belong to other symmetry sectors.
+        max_steps: bound on the products with H.
     """
-    space = min(_SPACES[-1], -(-v.size // _CHECK) * _CHECK)
     real, eps = v.real.dtype, jnp.finfo(v.dtype).eps
+    zero, one = jnp.zeros((), real), jnp.ones((), real)
+    nowhere = jnp.asarray(-jnp.inf, real)
+
+    def of_vector(per_size) -> _Aim:
+        return _Aim(jnp.zeros_like(v), zero, per_size, zero, zero, nowhere, jnp.array(False))
+
+    def nearest(level_known: _State) -> _Aim:
+        """The next level; nothing is looked for where the first one has not been found."""
+        s = level_known
+        found = s.residual <= tol * s.size
+        closest = jnp.where(found, _ROUNDING * eps * s.size / separated, jnp.inf)
+        return _Aim(s.x, 2 * s.size, zero, _SEEN * one, s.level, closest, jnp.array(True))
+
+    def polished(s: _State, gap: Array) -> _Aim:
+        """The same vector, more exactly, where a small gap asks for it and rounding allows it."""
+        floor = _ROUNDING * eps * s.size
+        wanted = (s.residual <= tol * s.size) & (separated * gap > floor)
+        return of_vector(jnp.where(wanted, jnp.minimum(separated * gap / _nonzero(s.size), tol), jnp.finfo(real).max))
+
+    def search(stage, carry):
+        """One of three: the level, the next level, the first vector again; one program for all of them."""
+        s, gap, result = carry
+        known, again, first = nearest(s), polished(s, gap), of_vector(jnp.asarray(tol, real))
+        aim = jax.tree.map(lambda a, b, c: jnp.where(stage == 0, a, jnp.where(stage == 1, b, c)), first, known, again)
+        start = jax.random.normal(jax.random.key(5), v.shape, v.dtype)
+        other = _State(start / jnp.linalg.norm(start), s.level + s.size, jnp.inf * one, gap, s.size, jnp.array(0))
+        begin = jax.tree.map(lambda a, b: jnp.where(stage == 1, a, b), other, s)
+        limit = jnp.where(stage == 1, jnp.maximum(s.products, _NEXT_STEPS), max_steps)
+        end = _swept(apply, begin, aim, limit)
+        distance = end.level - s.level
+        seen = distance - jnp.where(aim.met(end.residual, end.level, end.size), 0, end.residual)
+        lower = (stage == 1) & jnp.isfinite(aim.closest) & (distance < -aim.closest)
+        skipped = (stage == 1) & jnp.isinf(aim.closest)
+        gap = jnp.where(stage == 0, end.gap, jnp.where((stage == 2) | skipped | lower, gap, jnp.maximum(seen, 0)))
+        total = jnp.where(stage == 1, s.products + end.products, end.products)
+        result = result | (lower & (not of_sector))
+        kept = jax.tree.map(lambda a, b: jnp.where(stage == 1, a, b), s, end)
+        return kept._replace(products=total), gap, result
+
+    v = v / jnp.abs(v).max()  # its norm may not be a number
+    begin = _State(v / jnp.linalg.norm(v), zero, jnp.inf * one, zero, one, jnp.array(0))
+    stages = jnp.array([0, 1, 2] if copies else [0, 2])
+    end, gap, missed = jax.lax.fori_loop(
+        0, stages.size, lambda i, carry: search(stages[i], carry), (begin, zero, jnp.array(False))
+    )
+    result = verdict(end.residual, gap, end.size, eps, tol=tol, separated=separated)
+    result = RESULTS.where(missed & (result != RESULTS.nonfinite), RESULTS.breakdown, result)
+    return end.level, end.x, Found(result, end.residual, gap, end.products)
+
+
+def verdict(residual: Array, gap: Array, size: Array, eps: float, *, tol: float, separated: float) -> RESULTS:
+    """The one rule for all paths: what a residual, the gap to the next level and the largest level stand for."""
+    converged = residual <= tol * size
+    apart = (jnp.maximum(residual, _ROUNDING * eps * size) <= separated * gap) & (gap > 0)
+    result = RESULTS.where(converged, RESULTS.not_separated, RESULTS.max_steps_reached)
+    result = RESULTS.where(converged & apart, RESULTS.successful, result)
+    return RESULTS.where(jnp.isfinite(residual) & jnp.isfinite(size), result, RESULTS.nonfinite)
+
+
+def _swept(apply: Callable[[Array], Array], start: _State, aim: _Aim, max_steps: Array) -> _State:
+    """Lanczos' two passes, again and again, until the aim is met."""
+    n, real = start.x.size, start.level.dtype
+    space = min(_SPACES[-1], -(-n // _CHECK) * _CHECK)
+
+    def moved(x):
+        return apply(x) + (aim.lift * jnp.vdot(aim.beside, x)) * aim.beside
 
     def recurrence(q, previous, beta):
-        w = apply(q) - beta * previous
+        w = moved(q) - beta * previous
         alpha = jnp.vdot(q, w).real
         w = w - alpha * q
         norm = jnp.linalg.norm(w)
-        return w / jnp.where(norm == 0, 1, norm), alpha, norm
+        return w / _nonzero(norm), alpha, norm
 
     def first_pass(x):
         def unfinished(state):
-            *_, k, (_, _, residual, gap, size) = state
-            enough = (residual <= 0.3 * tol * size) & (residual <= 0.3 * separated * gap)
-            return ~enough & (k + _CHECK <= space)
+            *_, k, (level, _, residual, _, size) = state
+            return ~aim.met(residual / 0.3, level, size) & (k + _CHECK <= space)
 
         def extend(state):
             q, previous, alphas, betas, k, _ = state
@@ -69,10 +187,10 @@ def lanczos(
             return q, previous, alphas, betas, k + _CHECK, _leading(alphas, betas, k + _CHECK)
 
         zeros = jnp.zeros(space, real)
-        nothing = jnp.zeros((), real), zeros, jnp.full((), jnp.inf, real), jnp.zeros((), real), jnp.ones((), real)
+        nothing = aim.below + start.size, zeros, jnp.full((), jnp.inf, real), jnp.zeros((), real), jnp.ones((), real)
         state = x, jnp.zeros_like(x), zeros, zeros, jnp.array(0), nothing
-        *_, alphas, betas, k, ritz = jax.lax.while_loop(unfinished, extend, state)
-        return alphas, betas, k, ritz
+        *_, betas, k, ritz = jax.lax.while_loop(unfinished, extend, state)
+        return betas, k, ritz
 
     def second_pass(x, betas, k, coefficients):
         def add(j, carry):
@@ -83,29 +201,28 @@ def lanczos(
             return new, q, total
 
         *_, total = jax.lax.fori_loop(0, k, add, (x, jnp.zeros_like(x), jnp.zeros_like(x)))
-        return total / jnp.linalg.norm(total)
+        return total / _nonzero(jnp.linalg.norm(total))
 
-    def sweep(state):
-        x, *_, products = state
-        _, betas, k, (_, coefficients, _, gap, size) = first_pass(x)
-        x = second_pass(x, betas, k, coefficients)
-        image = apply(x)
-        level = jnp.vdot(x, image).real
-        residual = jnp.linalg.norm(image - level * x)
-        return x, level, residual, gap, size, products + 2 * k + 1
+    def sweep(state: _State) -> _State:
+        betas, k, (level, coefficients, estimate, gap, size) = first_pass(state.x)
+        enough = aim.value_only & aim.met(estimate, level, size)
+        second = jnp.where(enough, 0, k)
+        x = second_pass(state.x, betas, second, coefficients)
+        image = moved(x)
+        mean = jnp.vdot(x, image).real
+        level = jnp.where(aim.value_only, level, mean)
+        residual = jnp.where(aim.value_only, estimate, jnp.linalg.norm(image - mean * x))
+        return _State(x, level, residual, gap, size, state.products + k + second + 1)
 
-    def unfinished(state):
-        _, _, residual, gap, size, products = state
-        enough = (residual <= tol * size) & (residual <= jnp.maximum(separated * gap, 10 * eps * size))
-        return ~enough & (products < max_steps) & ~jnp.isnan(residual)
+    def unfinished(state: _State):
+        met = aim.met(state.residual, state.level, state.size)
+        return ~met & (state.products < max_steps) & ~jnp.isnan(state.residual)
 
-    one = jnp.ones((), real)
-    start = v / jnp.linalg.norm(v), 0 * one, jnp.inf * one, 0 * one, one, jnp.array(0)
-    x, level, residual, gap, size, products = jax.lax.while_loop(unfinished, sweep, start)
-    result = RESULTS.where(residual <= tol * size, RESULTS.not_separated, RESULTS.max_steps_reached)
-    result = RESULTS.where((residual <= tol * size) & (residual <= separated * gap), RESULTS.successful, result)
-    result = RESULTS.where(jnp.isnan(residual), RESULTS.nonfinite, result)
-    return level, x, Found(result, residual, gap, products)
+    return jax.lax.while_loop(unfinished, sweep, start)
+
+
+def _nonzero(x: Array) -> Array:
+    return jnp.where(x == 0, 1, x)
 
 
 def _leading(alphas: Array, betas: Array, k: Array) -> tuple[Array, Array, Array, Array, Array]:
@@ -124,24 +241,29 @@ def _leading(alphas: Array, betas: Array, k: Array) -> tuple[Array, Array, Array
 
 
 def _ritz(alphas: Array, betas: Array, k: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """(lowest value, its vector, its residual, the gap to the next value, the largest |value|) of the leading k×k."""
+    """(lowest value, its vector, its residual, the gap to the next value, the largest |value|) of the leading k×k.
+
+    The next value is the next one that has converged: copies of the lowest are not other levels, nor are the values
+    on their way to it.
+    """
+    eps = jnp.finfo(alphas.dtype).eps
     index = jnp.arange(alphas.size)
     inside = index < k
     # Where the space is invariant the recurrence ends, and what follows is noise.
     size = jnp.max(jnp.where(inside, jnp.abs(alphas) + betas, 0))
-    ended = jnp.cumsum(jnp.where(betas <= 1e-14 * size, 1, 0))
+    ended = jnp.cumsum(jnp.where(betas <= 50 * eps * size, 1, 0))
     inside = inside & (jnp.concatenate([jnp.zeros(1, ended.dtype), ended[:-1]]) == 0)
     last = jnp.sum(inside) - 1
     diagonal = jnp.where(inside, alphas, 4 * size + index)
     off = jnp.where(inside[1:], betas[:-1], 0)
     w, s = jnp.linalg.eigh(jnp.diag(diagonal) + jnp.diag(off, 1) + jnp.diag(off, -1))
-    residual = betas[last] * jnp.abs(s[last, 0])
-    real = (jnp.arange(w.size) <= last) & (w - w[0] > _COPIES * size)
-    gap = jnp.min(jnp.where(real, w - w[0], jnp.inf))
+    residuals = betas[last] * jnp.abs(s[last])
+    other = (index <= last) & (w - w[0] > max(1e-9, 1e2 * eps) * size) & (residuals <= 0.1 * (w - w[0]))
+    gap = jnp.min(jnp.where(other, w - w[0], jnp.inf))
     return (
         w[0],
         s[:, 0],
-        residual,
+        residuals[0],
         jnp.where(jnp.isinf(gap), size, gap),
         jnp.max(jnp.where(index <= last, jnp.abs(w), 0)),
     )

@@ -59,6 +59,19 @@ def flat_operator(
     return apply, flatten(x).astype(dtype), unflatten
 
 
+def scaled(apply: Callable[[Array], Array], v: Inexact[Array, " n"]) -> tuple[Callable[[Array], Array], Array]:
+    """(A / c, c), with c the power of two next to the largest entry of a product with A, a positive number.
+
+    Products, and squares of their norms, are then numbers as long as A has some; nothing is rounded.
+    """
+    probe = jax.random.normal(jax.random.key(1), v.shape, v.dtype)
+    size = jnp.abs(jax.lax.stop_gradient(apply(probe))).max().astype(v.real.dtype)
+    exponent = jnp.frexp(jnp.where(jnp.isfinite(size) & (size > 0), size, 1))[1]
+    bound = jnp.finfo(v.dtype).maxexp - 4  # where 1 / c is a number, too
+    unit = jax.lax.stop_gradient(jnp.ldexp(jnp.ones((), size.dtype), jnp.clip(exponent, -bound, bound)))
+    return lambda x: apply(x) / unit, unit
+
+
 def as_function(name: str, operator: Operator) -> Callable[[PyTree], PyTree]:
     """The operator as a function of a vector.
 
