@@ -90,7 +90,8 @@ def eigs(
     eigenvalues: ask for k = 2 where symmetry suggests them. A derivative of their vectors raises in any case.
 
     Args:
-        operator: x -> A x, linear, on pytrees like v0; or a square matrix, or a lineax operator.
+        operator: x -> A x, linear, on pytrees like v0; or a square matrix, dense or sparse, or a lineax
+            operator.
         k: number of eigenvalues.
         v0: start vector, any pytree of arrays; not differentiated.
         shape: instead of v0, what the operator acts on: a shape, or a pytree of `jax.ShapeDtypeStruct`s. A matrix
@@ -207,7 +208,7 @@ def _invariant(apply, v, options: _Options):
     def residual(unknown):
         small, vectors = unknown
         image = jax.vmap(apply, in_axes=1, out_axes=1)(vectors)
-        return dual.conj().T @ vectors - jnp.eye(options.k), image - vectors @ small
+        return dual.conj().T @ vectors - jnp.eye(options.k, dtype=vectors.dtype), image - vectors @ small
 
     solver = lx.GMRES(options.adjoint_tol, options.adjoint_tol, restart=max(options.basis, 30), max_steps=10_000)
     adjoint = Implicit(tol=options.adjoint_tol, linear_solver=solver)

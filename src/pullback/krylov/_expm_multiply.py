@@ -61,7 +61,8 @@ def expm_multiply(operator, x, t: ArrayLike = 1.0, *, hermitian=False, max_steps
     Hermitian A relative to the largest |exp(t λ)|.
 
     Args:
-        operator: x -> A x, linear, on pytrees like x; or a matrix, or a lineax operator.
+        operator: x -> A x, linear, on pytrees like x; or a matrix, dense or sparse, or a lineax
+            operator.
         x: pytree of real or complex arrays.
         t: real or complex number, so that `expm_multiply(H, psi, -1j * t, hermitian=True)` is the evolution by H.
         hermitian: whether A = A†. Then a Chebyshev series is used, several times faster.

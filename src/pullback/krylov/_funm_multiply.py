@@ -64,7 +64,8 @@ def funm_multiply(operator, x, f, *, bounds=None, max_degree=1000, tol=None, thr
     vectors.
 
     Args:
-        operator: x -> H x, linear and Hermitian, on pytrees like x; or a matrix, or a lineax operator.
+        operator: x -> H x, linear and Hermitian, on pytrees like x; or a matrix, dense or sparse, or a lineax
+            operator.
         x: pytree of real or complex arrays.
         f: function of one real number, real or complex, analytic around the spectrum (the degree that is needed
             grows with the distance of its singularities, and with its oscillations). May close over traced values.

@@ -8,11 +8,14 @@ import jax
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
+import scipy.sparse
+from jax.experimental import sparse
 from jaxtyping import Array, Inexact, PyTree
 
 from pullback.core import InputError
 
-Operator = Callable[[PyTree], PyTree] | Inexact[Array, "n n"] | np.ndarray | lx.AbstractLinearOperator
+# Sparse ones are those of SciPy, of which there are a dozen classes, and of JAX.
+Operator = Callable[[PyTree], PyTree] | Array | np.ndarray | lx.AbstractLinearOperator | sparse.JAXSparse | Any
 
 
 def flat_operator(
@@ -82,23 +85,55 @@ def as_function(name: str, operator: Operator) -> Callable[[PyTree], PyTree]:
         return operator.mv
     if callable(operator):
         return operator
-    shape = jnp.shape(operator)
-    if len(shape) != 2 or shape[0] != shape[1]:
-        raise InputError(f"{name}: the operator is a function x -> A x, a square matrix or a lineax operator.")
-    return lambda x: jnp.asarray(operator) @ x
+    matrix = as_matrix(name, operator)
+    if matrix.shape[0] != matrix.shape[1]:
+        raise InputError(f"{name}: the matrix of an operator is square, got the shape {matrix.shape}.")
+    return lambda x: matrix @ x
+
+
+def as_matrix(name: str, operator: Any) -> Array | sparse.JAXSparse:
+    """A matrix of any kind, sparse ones included, as one of JAX.
+
+    Raises:
+        InputError: it is not a matrix of numbers.
+    """
+    if scipy.sparse.issparse(operator):
+        entries = scipy.sparse.coo_array(operator)
+        places = np.stack([entries.row, entries.col], axis=1)
+        matrix = sparse.BCOO((jnp.asarray(entries.data), jnp.asarray(places)), shape=entries.shape)
+    elif isinstance(operator, sparse.JAXSparse):
+        matrix = operator
+    else:
+        matrix = jnp.asarray(operator) if _is_numbers(operator) else None
+    if matrix is None or len(matrix.shape) != 2:
+        given = type(operator).__name__ if matrix is None else f"an array of shape {tuple(matrix.shape)}"
+        raise InputError(
+            f"{name}: the operator is a function x -> A x, a matrix (also a sparse one, of SciPy or "
+            f"jax.experimental.sparse), or a lineax operator; got {given}."
+        )
+    return matrix
+
+
+def _is_numbers(operator: Any) -> bool:
+    try:
+        return jnp.issubdtype(jnp.result_type(np.asarray(operator) if isinstance(operator, list) else operator), jnp.number)
+    except TypeError:
+        return False
 
 
 def shape_of(name: str, operator: Operator) -> PyTree:
     """What an operator acts on, where it says so itself.
 
     Raises:
-        InputError: the operator is a function.
+        InputError: the operator is a function, or not an operator.
     """
     if isinstance(operator, lx.AbstractLinearOperator):
         return operator.in_structure()
     if callable(operator):
         raise InputError(f"{name}: an operator that is a function needs v0 or shape.")
-    return jnp.shape(operator)[:1]
+    matrix = as_matrix(name, operator)
+    dtype = matrix.dtype if jnp.issubdtype(matrix.dtype, jnp.inexact) else jnp.result_type(float)
+    return jax.ShapeDtypeStruct(matrix.shape[1:], dtype)
 
 
 def like(shape: PyTree) -> PyTree:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Inexact
 
 from pullback.core import InputError
 from pullback.krylov._eigsh import eigsh
-from pullback.krylov._operators import Operator
+from pullback.krylov._operators import Operator, as_matrix, shape_of
 
 
 def svds(
@@ -22,6 +22,7 @@ def svds(
     *,
     shape: int | tuple[int] | jax.ShapeDtypeStruct | None = None,
     basis: int | None = None,
+    copies: bool = True,
     tol: float = 1e-11,
     adjoint_tol: float | None = None,
     max_steps: int = 3000,
@@ -31,10 +32,11 @@ def svds(
     Differentiable in what the operator closes over. A† is made by transposing the operator.
 
     Args:
-        operator: x -> A x, linear, from vectors of length n to vectors of length m; or a matrix.
+        operator: x -> A x, linear, from vectors of length n to vectors of length m; or a matrix, dense or sparse.
         k: number of singular values; the k-th must be positive and larger than the next one.
         shape: n, or a `jax.ShapeDtypeStruct` of the vectors that a function acts on; a matrix needs none.
         basis: as for `eigsh`.
+        copies: as for `eigsh`.
         tol: as for `eigsh`.
         adjoint_tol: as for `eigsh`.
         max_steps: as for `eigsh`.
@@ -59,10 +61,8 @@ def svds(
             shape = jax.ShapeDtypeStruct(shape if isinstance(shape, tuple) else (shape,), jnp.result_type(float))
         x = shape
     else:
-        matrix = jnp.asarray(operator)
-        if matrix.ndim != 2:
-            raise InputError(f"svds: the operator is a function or a matrix, got the shape {matrix.shape}")
-        apply, x = lambda v: matrix @ v, jax.ShapeDtypeStruct(matrix.shape[1:], jnp.result_type(matrix, jnp.float32))
+        matrix = as_matrix("svds", operator)
+        apply, x = lambda v: matrix @ v, shape_of("svds", operator)
     y = jax.eval_shape(apply, x)
     if len(x.shape) != 1 or not hasattr(y, "shape") or len(y.shape) != 1:
         raise InputError("svds: the operator must map a vector to a vector")
@@ -80,6 +80,7 @@ def svds(
         shape={"u": y, "v": x},
         which="LA",
         basis=basis,
+        copies=copies,
         tol=tol,
         adjoint_tol=adjoint_tol,
         max_steps=max_steps,

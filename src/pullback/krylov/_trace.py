@@ -41,7 +41,8 @@ def trace(
     Differentiable in what `operator` and `f` close over; the derivatives are unbiased estimates, too.
 
     Args:
-        operator: x -> H x, linear and Hermitian; or a matrix, or a lineax operator.
+        operator: x -> H x, linear and Hermitian; or a matrix, dense or sparse, or a lineax
+            operator.
         f: function of one real number, analytic around the spectrum.
         shape: what the operator acts on: a shape, an array, or a pytree of arrays or `jax.ShapeDtypeStruct`s.
         key: random key.

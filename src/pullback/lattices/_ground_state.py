@@ -34,15 +34,23 @@ class GroundState(eqx.Module):
     """The lowest levels of a model and their states.
 
     Attributes:
-        energy: the ground energy; for k > 1 the k lowest levels.
-        state: the ground state, normalised; for k > 1 one column for each level. In the basis of the sector, if there
-            is one.
+        solution: (energy, state), whether they were found, the residual |H ψ − E ψ|, and in its `stats` the `gap` to the
+            next level and the `gradient_error` of the states, residual / gap.
         operator: what was diagonalised: the model, or its part in the sector.
     """
 
-    energy: Float[Array, "*k"]
-    state: Inexact[Array, "states *k"]
+    solution: Solution[tuple[Array, Array]]
     operator: Model | SectorModel
+
+    @property
+    def energy(self) -> Float[Array, "*k"]:
+        """The ground energy; for k > 1 the k lowest levels."""
+        return self.solution.value[0]
+
+    @property
+    def state(self) -> Inexact[Array, "states *k"]:
+        """The ground state, normalised; for k > 1 one column for each level. In the sector's basis, if there is one."""
+        return self.solution.value[1]
 
     @property
     def full_state(self) -> Inexact[Array, "all *k"]:
@@ -76,7 +84,7 @@ def ground_state(
         k: number of levels.
         sector: quantum numbers.
         tol: residual of the eigenvectors relative to the largest level, for large spaces (`krylov.eigsh`).
-        throw: raise if they have not converged or are not separated.
+        throw: raise if they have not converged or are not separated; if False, `solution` of the answer tells.
 
     Raises:
         InputError: k is larger than the number of states; the sector is not conserved, or empty.
@@ -96,15 +104,14 @@ def ground_state(
     if not 1 <= k <= operator.dimension:
         raise InputError(f"ground_state: k={k}, but the space has {operator.dimension} states")
     if operator.dimension <= _DENSE or k >= operator.dimension - 1:
-        w, v = _dense(operator, k, throw)
+        solution = _dense(operator, k)
     else:
         apply = operator.operator() if isinstance(operator, Model) else operator.apply
         shape = jax.ShapeDtypeStruct((operator.dimension,), operator.dtype)
-        found = eigsh(apply, k, shape=shape, which="SA", tol=tol, throw=False)
-        w, v = found.unwrap("ground_state") if throw else found.value
-    if k == 1:
-        return GroundState(w[0], v[:, 0], operator)
-    return GroundState(w, v, operator)
+        solution = eigsh(apply, k, shape=shape, which="SA", tol=tol, throw=False)
+    w, v = solution.unwrap("ground_state") if throw else solution.value
+    value = (w[0], v[:, 0]) if k == 1 else (w, v)
+    return GroundState(eqx.tree_at(lambda s: s.value, solution, value), operator)
 
 
 def fidelity_susceptibility(
@@ -158,14 +165,19 @@ def fidelity_susceptibility(
     return metric[0, 0] if g.ndim == 0 else metric
 
 
-def _dense(operator: Model | SectorModel, k: int, throw: bool) -> tuple[Array, Array]:
-    w, v = eigh(operator.matrix())
-    levels = jax.lax.stop_gradient(w)
-    value = w[:k], v[:, :k]
-    if not throw or k == operator.dimension:
-        return value
+def _dense(operator: Model | SectorModel, k: int) -> Solution[tuple[Array, Array]]:
+    matrix = operator.matrix()
+    finite = jnp.isfinite(jax.lax.stop_gradient(matrix)).all()
+    matrix = jnp.where(finite, matrix, 0)  # the result tells
+    w, v = eigh(matrix)
+    fixed, levels, states = jax.lax.stop_gradient((matrix, w, v))
+    eps, size = jnp.finfo(w.dtype).eps, jnp.abs(levels).max()
+    residual = jnp.linalg.norm(fixed @ states[:, :k] - states[:, :k] * levels[:k], axis=0).max()
+    gap = levels[k] - levels[k - 1] if k < operator.dimension else jnp.asarray(jnp.inf, w.dtype)
+    result = RESULTS.where(residual <= 10 * eps * len(w) * size, RESULTS.successful, RESULTS.stalled)
     # `eigh` takes closer levels for one, and leaves out what they do to each other.
-    close = jnp.sqrt(jnp.finfo(w.dtype).eps) * jnp.abs(levels).max()
-    gap = levels[k] - levels[k - 1]
-    result = RESULTS.where(gap > close, RESULTS.successful, RESULTS.not_separated)
-    return Solution(value, result, gap, 1).unwrap("ground_state")
+    apart = (gap > jnp.sqrt(eps) * size) & (gap > 0)
+    result = RESULTS.where(apart, result, RESULTS.not_separated)
+    result = RESULTS.where(finite, result, RESULTS.nonfinite)
+    error = jnp.where(gap > 0, residual / jnp.where(gap > 0, gap, 1), jnp.inf)
+    return Solution((w[:k], v[:, :k]), result, residual, len(w), {"gap": gap, "gradient_error": error})

@@ -14,6 +14,7 @@ Source: A. W. Sandvik, AIP Conf. Proc. 1297, 135 (2010), arXiv:1101.3281.
 import dataclasses
 import math
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Inexact, Int
@@ -23,6 +24,8 @@ from pullback.lattices._space import Move, Space, States, all_states, count_stat
 
 _CHUNK = 2**16  # states handled at once: their tables stay in the cache of the processor
 _LARGEST = 2**26  # states that are searched for representatives
+_BITS = 62  # of the integers that stand for states
+_TRIED = 4  # basis states that are written out to see whether they have length one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,12 +58,18 @@ class Sector:
     permutations: tuple[tuple[tuple[int, ...], complex], ...] = ()
 
     def __post_init__(self):
-        """Puts the permutations into tuples.
+        """Puts lists into tuples and whole numbers into integers.
 
         Raises:
-            InputError: parity or spin inversion is not ±1; `shape` without momenta for its directions; both a
-                magnetisation and numbers of particles.
+            InputError: a quantum number is not a number, or not a whole one; parity or spin inversion is not ±1;
+                `shape` without momenta for its directions; both a magnetisation and numbers of particles.
         """
+        for name in ("particles", "momentum", "shape"):
+            object.__setattr__(self, name, _whole(name, getattr(self, name)))
+        if isinstance(self.shape, int):
+            raise InputError(f"sector: shape={self.shape!r}; it is (rows, columns)")
+        if isinstance(self.particles, tuple) and len(self.particles) != 2:
+            raise InputError(f"sector: particles={self.particles!r}; it is one number, or (up, down)")
         for name in ("parity", "spin_inversion"):
             if getattr(self, name) not in (None, 1, -1):
                 raise InputError(f"sector: {name} is 1, -1 or None, got {getattr(self, name)!r}")
@@ -93,6 +102,8 @@ class Basis:
         Raises:
             InputError: the sector does not fit the space, or has no state, or is too large to be searched.
         """
+        if space.size > 2**_BITS:
+            raise InputError(f"sector: {space.sites} sites have {space.size:.1e} states, more than integers number")
         self.space = space
         self.totals = _totals(space, sector)
         group = _group(space, sector)
@@ -113,6 +124,16 @@ class Basis:
         self.states, self.norms = states[kept], np.real(norms)[kept]
         if not self.states.size:
             raise InputError(f"sector: no state of {space.sites} sites has {_described(sector)}")
+        self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        """Σ_s |<s|r~>|² = 1 for a few r, from the members of their orbits."""
+        tried = self.states[:: max(1, self.dimension // _TRIED)][:_TRIED]
+        images = np.array([moved(self.space, move, tried)[0] for move in self.moves])
+        parts = np.abs(self.find(images.reshape(-1))[1].reshape(images.shape)) ** 2
+        lengths = parts.sum(axis=0) / (images == tried).sum(axis=0)  # every member is met as often as r itself
+        if np.abs(lengths - 1).max() > 1e-9:
+            raise AssertionError(f"basis states of the sector have the lengths {lengths}: a fault of pullback")
 
     @property
     def dimension(self) -> int:
@@ -203,6 +224,9 @@ def _group(space: Space, sector: Sector) -> dict[Move, complex]:
             raise InputError(f"sector: {permutation} is not a permutation of the sites 0 to {n - 1}")
         generators.append((_of_sites(space, np.array(permutation)), character))
 
+    for move, _ in generators:
+        _check_totals(space, sector, move)
+
     group: dict[Move, complex] = {Move(tuple(range(space.modes))): 1.0}
     queue = list(group)
     for member in queue:  # grows while it is gone through
@@ -218,6 +242,38 @@ def _group(space: Space, sector: Sector) -> dict[Move, complex]:
                     "different eigenvalues (parity, for one, goes with momentum 0 or π only)"
                 )
     return {move: complex(np.round(value, 15)) for move, value in group.items()}
+
+
+def _check_totals(space: Space, sector: Sector, move: Move) -> None:
+    """Whether a symmetry takes states with the fixed totals to states with the same totals."""
+    totals = _totals(space, sector)
+    species = space.species if len(totals) == space.species else 1
+    modes = space.modes // species
+    for s, total in enumerate(totals):
+        reached = {move.places[m] // modes for m in range(s * modes, (s + 1) * modes)}
+        after = total
+        if move.invert and total is not None:
+            after = (space.levels - 1) * modes - total
+        if any(totals[t] != after for t in reached):
+            raise InputError(
+                f"sector: no state has {_described(sector)}: one of these symmetries takes a state with these numbers "
+                "to one with others (spin inversion goes with magnetisation 0, or as many fermions up as down, only)"
+            )
+
+
+def _whole(name: str, given: Any) -> Any:
+    """A whole number, or a tuple of them, from what users write."""
+    if given is None:
+        return None
+    if isinstance(given, list | tuple | np.ndarray) and np.ndim(given) == 1:
+        return tuple(_whole(name, one) for one in given)
+    try:
+        number = float(given)
+        if number == int(number):
+            return int(number)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise InputError(f"sector: {name} is a whole number or a tuple of them, got {given!r}")
 
 
 def _of_sites(space: Space, places: Int[np.ndarray, " sites"]) -> Move:

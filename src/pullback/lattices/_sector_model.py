@@ -184,8 +184,10 @@ def _conserved(sector: Sector, family: Symmetrised, theta: Float[Array, " coupli
     """θ, once it is known to be in the space of Hamiltonians that conserve the sector."""
     if not family.conditions.size:
         return theta
-    broken = jnp.abs(jnp.asarray(family.conditions, theta.dtype) @ jax.lax.stop_gradient(theta)).max()
-    limit = max(_TOLERANCE, 8 * float(jnp.finfo(theta.dtype).eps)) * jnp.abs(jax.lax.stop_gradient(theta)).max()
+    # Outside `jit` this is NumPy's: a small sector takes less time than JAX needs to compile a product.
+    fixed = jax.lax.stop_gradient(theta) if isinstance(theta, Tracer) else np.asarray(theta)
+    broken = abs(family.conditions.astype(theta.dtype) @ fixed).max()
+    limit = max(_TOLERANCE, 8 * float(jnp.finfo(theta.dtype).eps)) * abs(fixed).max()
     message = (
         f"the Hamiltonian does not conserve the sector {sector}: couplings differ between places that its symmetries "
         "exchange, or a term changes a number that it fixes. Leave out the symmetry that is broken."

@@ -65,12 +65,16 @@ class Move(NamedTuple):
 
 def moved(space: Space, move: Move, states: States) -> tuple[States, States | int]:
     """The states g|s> = sign |s'>, as (s', sign)."""
-    # Two tables of half the digits each: two look-ups a state instead of one operation a digit.
-    half = space.modes // 2
-    low = space.levels ** (space.modes - half)
-    upper = _moved_digits(space, move, range(half))
-    lower = _moved_digits(space, move, range(half, space.modes))
-    images = upper[states // low] + lower[states % low]
+    # Tables of as many digits as pay: one look-up in each for a state, instead of one operation for each digit.
+    width = 1
+    while width < (space.modes + 1) // 2 and space.levels ** (width + 1) <= max(states.size, 16):
+        width += 1
+    images, rest = np.zeros_like(states), states
+    for stop in range(space.modes, 0, -width):
+        table = _moved_digits(space, move, range(max(0, stop - width), stop))
+        above = rest // table.size if stop > width else 0
+        images += table[rest - above * table.size]
+        rest = above
     if not space.fermions:
         return images, 1
     inversions = np.zeros_like(states)
