@@ -21,7 +21,7 @@ from jaxtyping import Array, ArrayLike, Inexact, PyTree
 from pullback.core import RESULTS, InputError, Solution
 from pullback.core._linear_map import hoist
 from pullback.krylov._funm_multiply import funm_multiply
-from pullback.krylov._operators import Operator, flat_operator
+from pullback.krylov._operators import Operator, flat_operator, scaled
 from pullback.loops import while_loop
 
 _REACH, _TERMS = 3.5, {8: 32, 4: 18}  # bytes of a real number -> terms of exp(z), |z| ≤ reach, to rounding
@@ -98,7 +98,8 @@ def expm_multiply(operator, x, t: ArrayLike = 1.0, *, hermitian=False, max_steps
 
 def _by_taylor(operator: Operator, x: PyTree, t: ArrayLike, max_steps: int) -> Solution[PyTree]:
     apply, v, unflatten = flat_operator("expm_multiply", operator, x)
-    mean, radius = _mean_and_radius(apply, v)
+    inner, unit = scaled(apply, v)
+    mean, radius = (number * unit for number in _mean_and_radius(inner, v))
     t = jnp.asarray(t, jnp.result_type(v.real.dtype, jnp.result_type(t) if jnp.iscomplexobj(t) else v.real.dtype))
     dtype = jnp.result_type(v.dtype, t.dtype)
     needed = jnp.ceil(jnp.abs(jax.lax.stop_gradient(t)) * radius / _REACH)
@@ -122,7 +123,8 @@ def _by_taylor(operator: Operator, x: PyTree, t: ArrayLike, max_steps: int) -> S
     _, out, neglected = while_loop(lambda state: state[0] < steps, step, start, max_steps=max_steps)
     result = RESULTS.where(needed <= max_steps, RESULTS.successful, RESULTS.max_steps_reached)
     result = RESULTS.where(neglected < 1e4 * jnp.finfo(dtype).eps, result, RESULTS.max_steps_reached)
-    result = RESULTS.where(jnp.isfinite(jax.lax.stop_gradient(out)).all(), result, RESULTS.nonfinite)
+    finite = jnp.isfinite(jax.lax.stop_gradient(out)).all() & jnp.isfinite(needed)
+    result = RESULTS.where(finite, result, RESULTS.nonfinite)
     return Solution(unflatten(out), result, neglected, steps.astype(int))
 
 

@@ -20,15 +20,18 @@ from typing import Any, Literal, overload
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Inexact, PyTree
 
 from pullback.core import RESULTS, InputError, Solution
 from pullback.core._linear_map import hoist
-from pullback.krylov._operators import Operator, flat_operator
+from pullback.krylov._operators import Operator, flat_operator, scaled
 from pullback.loops import reversible_scan
 
 _LANCZOS_STEPS = 40
 _MARGIN = 0.01  # of the width of the spectrum, added on both sides
+# A spectrum that is one point gets an interval as wide as this part of it: derivatives need one that f is resolved on.
+_POINT = 1e-3
 
 
 @overload
@@ -98,7 +101,12 @@ def funm_multiply(operator, x, f, *, bounds=None, max_degree=1000, tol=None, thr
     if max_degree < 1:
         raise InputError(f"funm_multiply: max_degree must be at least 1, got {max_degree}")
     apply, v, unflatten = flat_operator("funm_multiply", operator, x)
-    a, b = spectral_bounds(apply, v) if bounds is None else (jnp.asarray(e, v.real.dtype) for e in bounds)
+    if bounds is None:
+        a, b = spectral_bounds(apply, v)
+    else:
+        a, b = _widened(*(jnp.asarray(e, v.real.dtype) for e in bounds))
+        if not isinstance(a, Tracer) and not isinstance(b, Tracer) and not a < b:
+            raise InputError(f"funm_multiply: bounds={bounds}; they are two numbers, the lower one first")
     middle, half = jax.lax.stop_gradient(((a + b) / 2, (b - a) / 2))
     coefficients = _coefficients(lambda z: f(middle + half * z), max_degree, v.real.dtype)
     size = jnp.abs(jax.lax.stop_gradient(coefficients))
@@ -111,13 +119,15 @@ def funm_multiply(operator, x, f, *, bounds=None, max_degree=1000, tol=None, thr
 
     total, last = _series(scaled, coefficients, degree, v)
     # Rounding leaves all coefficients of a function that is not resolved far above the tolerance, up to the last one.
-    tail = size[-max(1, max_degree // 20) :].max() / size.max()
+    largest = jnp.where(size.max() == 0, 1, size.max())
+    tail = size[-max(1, max_degree // 20) :].max() / largest
     converged = tail <= (1e3 * eps if tol is None else 10 * tol)
     finite = jnp.isfinite(jax.lax.stop_gradient(total)).all() & jnp.isfinite(size).all()
     inside = jnp.linalg.norm(jax.lax.stop_gradient(last)) <= 1.01 * jnp.linalg.norm(jax.lax.stop_gradient(v))
-    # What rounding leaves, relative to the result.
-    lost = eps * size.max() * jnp.linalg.norm(v) / jnp.linalg.norm(total)
-    lost = jax.lax.stop_gradient(jnp.where(v.any(), lost, 0))
+    # What rounding leaves, relative to the result, which may vanish where H x does.
+    length = jnp.linalg.norm(jax.lax.stop_gradient(total))
+    lost = eps * size.max() * jnp.linalg.norm(v) / jnp.where(length == 0, jnp.finfo(length.dtype).tiny, length)
+    lost = jax.lax.stop_gradient(jnp.where(apply(v).any(), lost, 0))
     result = RESULTS.where(lost < eps**0.5, RESULTS.successful, RESULTS.stalled)
     result = RESULTS.where(converged, result, RESULTS.max_steps_reached)
     result = RESULTS.where(inside, result, RESULTS.outside_bounds)
@@ -130,6 +140,7 @@ def spectral_bounds(apply: Callable[[Array], Array], v: Inexact[Array, " n"]) ->
 
     The extreme Ritz values, moved outwards by their residuals and a margin.
     """
+    apply, unit = scaled(apply, v)
     closed, consts, _ = hoist(apply, v)
     consts = jax.lax.stop_gradient(consts)
     steps = min(_LANCZOS_STEPS, v.size)
@@ -145,13 +156,24 @@ def spectral_bounds(apply: Callable[[Array], Array], v: Inexact[Array, " n"]) ->
 
     first = start / jnp.linalg.norm(start), jnp.zeros_like(start), jnp.zeros((), v.real.dtype)
     _, (alpha, beta) = jax.lax.scan(step, first, length=steps)
+    # Where the recurrence ends, in a space that is invariant, what follows is noise.
+    ended = jnp.cumsum(beta <= 50 * jnp.finfo(v.dtype).eps * (jnp.abs(alpha) + beta).max())
+    inside = jnp.concatenate([jnp.ones(1, bool), ended[:-1] == 0])
+    alpha, beta = jnp.where(inside, alpha, alpha[0]), jnp.where(ended == 0, beta, 0)
     ritz, vectors = jnp.linalg.eigh(jnp.diag(alpha) + jnp.diag(beta[:-1], 1) + jnp.diag(beta[:-1], -1))
-    low, high = ritz[0], ritz[-1]
-    width = jnp.maximum(high - low, jnp.finfo(v.dtype).eps * jnp.maximum(jnp.abs(low), jnp.abs(high)))
-    width = jnp.where(width == 0, 1, width)  # the zero operator
     # A recurrence over the whole space ends with rounding errors; a shorter one leaves its last off-diagonal element.
     residual = beta[-1] * jnp.abs(vectors[-1]) if steps < v.size else jnp.zeros_like(ritz)
-    return low - 2 * residual[0] - _MARGIN * width, high + 2 * residual[-1] + _MARGIN * width
+    margin = _MARGIN * (ritz[-1] - ritz[0])
+    low, high = _widened(ritz[0] - 2 * residual[0] - margin, ritz[-1] + 2 * residual[-1] + margin)
+    return low * unit, high * unit
+
+
+def _widened(low: Array, high: Array) -> tuple[Array, Array]:
+    """The bounds, moved apart where they are one number as far as can be seen."""
+    size = jnp.maximum(jnp.abs(low), jnp.abs(high))
+    point = jnp.abs(high - low) <= 1e3 * jnp.finfo(low.dtype).eps * size
+    half = jnp.where(point, jnp.where(size == 0, 1, _POINT * size) / 2, 0)
+    return low - half, high + half
 
 
 def _coefficients(f: Callable[[Array], Array], degree: int, dtype: Any) -> Inexact[Array, " terms"]:
