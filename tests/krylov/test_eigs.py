@@ -101,7 +101,7 @@ def test_transfer_matrix_of_a_wide_ising_strip():
 
 @pytest.mark.slow
 def test_failures():
-    with pytest.raises(InputError, match="less than the dimension"):
+    with pytest.raises(InputError, match="at most"):
         eigs(A, N)
     with pytest.raises(InputError, match="zero or not finite"):
         eigs(A, v0=np.zeros(N))
@@ -114,6 +114,13 @@ def test_failures():
     with pytest.raises(ConvergenceError, match="NaN"):
         eigs(lambda u: u * jnp.nan, shape=N)
     double = jnp.diag(jnp.array([*np.arange(N - 1), N - 2.0]))
+    with pytest.raises(ConvergenceError, match="equals the next one"):
+        eigs(double)
     with pytest.raises((ConvergenceError, RuntimeError)):  # one start vector sees one of the two; the derivative both
-        jax.jvp(lambda a: eigs(a)[1][0], (double,), (jnp.array(B),))
+        jax.jvp(lambda a: eigs(a, copies=False)[1][0], (double,), (jnp.array(B),))
     assert eigs(double[30:, 30:], throw=False).result == RESULTS.not_separated
+
+
+def test_what_is_not_a_number_is_refused():
+    assert eigs(jnp.full((4, 4), jnp.nan), throw=False).result == RESULTS.nonfinite
+    assert not jax.jit(lambda a: eigs(a, throw=False).converged)(jnp.full((4, 4), jnp.inf))

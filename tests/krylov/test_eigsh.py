@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from pullback.core import ConvergenceError, InputError
+from pullback.core import RESULTS, ConvergenceError, InputError
 from pullback.krylov import eigsh
 from pullback.trust import MODES, check_derivatives
 
@@ -277,3 +277,117 @@ def test_refusals():
     mixing = jnp.zeros((256, 256)).at[0, 1].set(1.0).at[1, 0].set(1.0)
     with pytest.raises(RuntimeError, match="multiplet"):
         jax.jvp(lambda t: eigsh(lambda x: levels * x + t * (mixing @ x), shape=256, copies=False)[1], (0.0,), (1.0,))
+
+
+def planted(rng, n, dtype, first, size):
+    """A Hermitian matrix and its levels, `size` of them equal after the `first` lowest, all others ≥ 0.05 apart."""
+    w = np.sort(rng.uniform(-4, 5, n)) + 0.05 * np.arange(n)
+    w[first : first + size] = w[first]
+    q = rng.normal(size=(n, n)) + (1j * rng.normal(size=(n, n)) if np.issubdtype(dtype, np.complexfloating) else 0)
+    q, _ = np.linalg.qr(q)
+    return (q * w) @ q.conj().T, w
+
+
+def check_multiplet(find, rng, n, k, dtype, first, size, scale):
+    """Refused exactly where k cuts the multiplet; otherwise the levels and the gap of NumPy."""
+    a, w = planted(rng, n, dtype, first, size)
+    w_found, result, gap = find(jnp.asarray((scale * (a + a.conj().T) / 2).astype(dtype)))
+    label = f"{n=} {k=} {dtype=} {first=} {size=} {scale=}"
+    cut = k < n and w[k] == w[k - 1]
+    assert result == (RESULTS.not_separated if cut else RESULTS.successful), label
+    if not cut:
+        accuracy = 1e3 * np.finfo(dtype).eps * np.abs(w).max()
+        np.testing.assert_allclose(np.asarray(w_found, float) / scale, w[:k], atol=accuracy, err_msg=label)
+        exact = w[k] - w[k - 1] if k < n else np.inf
+        np.testing.assert_allclose(float(gap) / scale, exact, rtol=0.02, err_msg=label)
+
+
+def finder(k):
+    def find(a):
+        solution = eigsh(a, k, throw=False)
+        return solution.value[0], solution.result, solution.stats["gap"]
+
+    return jax.jit(find)
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "dtype", "scales"),
+    [
+        (7, 2, np.float64, (1.0, 1e-200, 1e150)),
+        (120, 1, np.float32, (1.0, 1e-30, 1e30)),
+        (120, 1, np.float64, (1e-200, 1e150)),
+        pytest.param(120, 2, np.complex128, (1e-200, 1e150), marks=pytest.mark.slow),
+        pytest.param(130, 3, np.float32, (1e-30,), marks=pytest.mark.slow),
+    ],
+)
+def test_cut_multiplets_are_found_on_every_path(n, k, dtype, scales):
+    rng, find = np.random.default_rng(0), finder(k)
+    for first, size in ((0, 1), (0, k), (0, k + 1), (k, 2), (k - 1, 2)):
+        for scale in scales:
+            check_multiplet(find, rng, n, k, dtype, first, size, scale)
+
+
+@pytest.mark.slow
+def test_fifty_random_multiplets():
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        n, dtype = int(rng.choice([3, 20, 100, 101, 300])), rng.choice([np.float32, float, np.complex64, complex])
+        single = np.finfo(dtype).eps > 1e-10
+        scale = 10.0 ** (rng.integers(-30, 31) if single else rng.integers(-200, 151))
+        size, first = min(int(rng.integers(2, 5)), n - 1), int(rng.integers(0, 2)) if n > 5 else 0
+        k = min(int(rng.integers(1, first + size + 2)), n)
+        check_multiplet(finder(k), rng, n, k, dtype, first, size, scale)
+
+
+@pytest.mark.parametrize("n", [5, 150])
+def test_what_is_not_a_number_is_refused(n):
+    """NaN and infinities, on the small and on the large path, outside and inside `jit`."""
+    matrix = jnp.diag(jnp.arange(float(n)))
+    find = finder(1)
+    for bad in (jnp.nan, jnp.inf):
+        w, result, _ = find(matrix.at[2, 2].set(bad))
+        assert result == RESULTS.nonfinite
+        assert jnp.isfinite(w).all()  # safe values: the result tells
+    with pytest.raises(ConvergenceError, match="NaN"):
+        eigsh(matrix * jnp.nan)
+
+
+def test_the_gap_is_that_of_the_next_level():
+    """Levels whose copies appear in Lanczos' matrix, and one far below all others; with and without the search."""
+    rng = np.random.default_rng(0)
+    for levels in (
+        np.concatenate([[0.0], 1 + rng.random(199)]),
+        np.concatenate([[-100.0], -rng.random(199)]),
+        np.concatenate([[0.0], np.repeat(np.arange(1.0, 21.0), 10), [30.0] * 9])[:200],
+    ):
+        solution = finder_of_diagonal(jnp.asarray(levels))
+        exact = np.diff(np.sort(levels))[0]
+        np.testing.assert_allclose(solution.stats["gap"], exact, rtol=0.01)
+        np.testing.assert_allclose(solution.stats["gradient_error"], solution.residual / exact, rtol=0.01)
+
+
+@jax.jit
+def finder_of_diagonal(levels):
+    return eigsh(lambda x: levels * x, shape=200, throw=False)
+
+
+def test_a_start_vector_chooses_a_sector():
+    """Odd vectors of an even operator: the lowest odd level, though an even one is below it."""
+    x = jnp.linspace(-8, 8, 201)
+    step = float(x[1] - x[0])
+
+    def apply(u):
+        return u / step**2 - (jnp.pad(u[1:], (0, 1)) + jnp.pad(u[:-1], (1, 0))) / (2 * step**2) + x**2 / 2 * u
+
+    solution = eigsh(apply, v0=x * jnp.exp(-(x**2) / 3), throw=False)
+    assert solution.converged
+    np.testing.assert_allclose(solution.value[0][0], 1.5, atol=2e-3)
+    np.testing.assert_allclose(solution.stats["gap"], 2.0, atol=2e-2)
+
+
+def test_all_levels_and_one():
+    """As many levels as states, and one state; with derivatives."""
+    slope = jax.grad(lambda t: eigsh(t * jnp.diag(jnp.array([2.0, 1.0, 1.0])), 3)[0].sum())(2.0)
+    np.testing.assert_allclose(slope, 4.0, rtol=1e-14)
+    w, v = jax.jit(lambda a: eigsh(a))(jnp.array([[3.0]]))
+    np.testing.assert_allclose([w[0], abs(v[0, 0])], [3.0, 1.0])

@@ -44,3 +44,6 @@ def test_refusals():
         svds(A, 71)
     with pytest.raises(ConvergenceError, match="multiplet"):
         svds(A, 2)
+    for matrix in (jnp.zeros((3, 4)), jnp.diag(jnp.array([3.0, 3.0, 1.0])), jnp.full((3, 4), jnp.nan)):
+        with pytest.raises(ConvergenceError):
+            svds(matrix)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pullback.core import ConvergenceError, InputError
+from pullback.core import RESULTS, ConvergenceError, InputError
 from pullback.lattices import (
     Sector,
     chain,
@@ -100,6 +100,33 @@ def test_majumdar_ghosh():
     with pytest.raises(ConvergenceError, match="equals the next one"):
         ground_state(model)
     assert float(ground_state(model, sector=Sector(momentum=0, magnetisation=0.0)).energy) == pytest.approx(-2.25)
+
+
+def test_a_twofold_level_of_many_states():
+    """More states than are diagonalised as a matrix; the answer tells, if it is not to raise."""
+    with pytest.raises(ConvergenceError, match="equals the next one"):
+        ground_state(j1_j2(8))
+    found = ground_state(j1_j2(8), throw=False).solution
+    assert found.result == RESULTS.not_separated
+    assert found.stats["gap"] < 1e-9
+
+
+@pytest.mark.parametrize("sites", [4, pytest.param(9, marks=pytest.mark.slow)])
+def test_what_is_not_a_number_is_refused(sites):
+    with pytest.raises(ConvergenceError, match="NaN"):
+        ground_state(transverse_ising(sites, jnp.nan))
+    found = jax.jit(lambda g: ground_state(transverse_ising(sites, g), throw=False))(jnp.nan)
+    assert found.solution.result == RESULTS.nonfinite
+    assert jnp.isfinite(found.energy)
+
+
+def test_the_gap_of_the_solution():
+    """The first excitation, against the dense matrix."""
+    model = transverse_ising(8, 1.2)
+    w = np.linalg.eigvalsh(np.asarray(model.matrix()))
+    found = ground_state(model).solution
+    np.testing.assert_allclose(found.stats["gap"], w[1] - w[0], rtol=0.01)
+    assert found.converged
 
 
 @pytest.mark.slow

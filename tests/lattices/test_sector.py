@@ -133,6 +133,68 @@ def test_two_directions():
     np.testing.assert_allclose(same.matrix(), model.in_sector(sectors[0]).matrix(), atol=1e-14)
 
 
+@pytest.mark.usefixtures("no_type_checks")
+def test_lists_and_whole_numbers_of_any_type():
+    assert Sector(particles=[1, 1.0]) == Sector(particles=(1, 1))
+    assert Sector(momentum=np.array([0, 1]), shape=[2, 3]) == Sector(momentum=(0, 1), shape=(2, 3))
+
+
+def test_one_magnon_of_a_long_ring():
+    """J (cos k − 1) above the ferromagnet, in milliseconds: no table of 2^(L/2) numbers is made."""
+    sites, k = 60, 7
+    model = heisenberg(sites, -1.0)
+    part = model.in_sector(Sector(magnetisation=sites / 2 - 1, momentum=k))
+    assert part.dimension == 1
+    exact = -sites / 4 + 1 - np.cos(2 * np.pi * k / sites)
+    assert float(part.matrix()[0, 0].real) == pytest.approx(exact, abs=1e-12)
+    assert model.in_sector(Sector(magnetisation=sites / 2 - 1)).dimension == sites
+
+
+def random_families(rng):
+    """(a model, its dense matrix, sectors that make up its space), at random."""
+    n = int(rng.integers(3, 7))
+    J, U = rng.normal(size=2)
+    totals = rng.random() < 0.5
+    if rng.random() < 0.5:
+        model = SpinModel(ring(n), {"xx+yy": J, "zz": U})
+        numbers = [{"magnetisation": m - n / 2} for m in range(n + 1)] if totals else [{}]
+
+        def self_dual(given):
+            return given.get("magnetisation", 0) == 0
+    else:
+        n = min(n, 4)
+        model = hubbard(ring(n), J, U)
+        pairs = itertools.product(range(n + 1), repeat=2)
+        numbers = [{"particles": pair} for pair in pairs] if totals else [{}]
+
+        def self_dual(given):
+            return len(set(given.get("particles", ()))) < 2
+
+    translations, reflections, inversions = rng.random(3) < [0.7, 0.6, 0.6]
+    sectors = []
+    for given in numbers:
+        for k in range(n) if translations else (None,):
+            mirrored = reflections and (k is None or 2 * k % n == 0)
+            for parity in (1, -1) if mirrored else (None,):
+                for z in (1, -1) if inversions and self_dual(given) else (None,):
+                    sectors.append(Sector(**given, momentum=k, parity=parity, spin_inversion=z))
+    return model, sectors
+
+
+@pytest.mark.slow
+def test_three_hundred_random_sectors():
+    """Dimensions add up to the whole space, and all levels are those of the dense matrix; states have length one."""
+    rng, count = np.random.default_rng(5), 0
+    while count < 300:
+        model, sectors = random_families(rng)
+        space = model.dimension
+        exact = np.linalg.eigvalsh(np.asarray(model.matrix()))
+        levels = levels_of(model, sectors)
+        assert levels.size == space, sectors
+        np.testing.assert_allclose(levels, exact, atol=1e-11)
+        count += len(sectors)
+
+
 @pytest.mark.parametrize(
     ("model", "sector"),
     [
@@ -199,6 +261,13 @@ UNEVEN = SpinModel(ring(4), {"zz": -1.0, "x": np.array([1.0, 1.0, 1.0, 0.9])})
         (heisenberg(4), {"permutations": (((0, 0, 1, 2), 1),)}, "not a permutation"),
         (hubbard(ring(3)), {"magnetisation": 0.5}, r"particles=\(up, down\)"),
         (heisenberg(4), {"magnetisation": 0.0, "particles": 1}, "one of them"),
+        (heisenberg(6), {"magnetisation": 1, "spin_inversion": 1}, "spin inversion goes with"),
+        (heisenberg(5), {"magnetisation": 0.5, "momentum": 0, "spin_inversion": -1}, "spin inversion goes with"),
+        (heisenberg(4, spin=1.0), {"magnetisation": 1, "spin_inversion": 1}, "spin inversion goes with"),
+        (hubbard(ring(3)), {"particles": (2, 1), "spin_inversion": 1}, "spin inversion goes with"),
+        (hubbard(ring(3)), {"particles": (1.5, 1)}, "particles is a whole number"),
+        (hubbard(ring(3)), {"particles": (1, 1, 1)}, "or .up, down."),
+        (heisenberg(64), {"magnetisation": 31}, "more than integers"),
     ],
 )
 @pytest.mark.usefixtures("no_type_checks")

@@ -179,5 +179,5 @@ def davidson(
     outer = levels[k:]
     gap = jnp.abs(levels[:k, None] - outer).min() if block > k else jnp.asarray(jnp.inf, real)
     size = jnp.abs(levels).max() if shift is not None else jnp.maximum(state.size, jnp.abs(levels).max())
-    result = verdict(residual, gap, size, jnp.finfo(v.dtype).eps, tol=10 * tol, separated=separated)
+    result = verdict(residual, gap, size, tol=10 * tol, separated=separated)
     return levels[:k], vectors[:k], Found(result, residual, gap, state.products)

@@ -25,11 +25,12 @@ from jaxtyping import Array, Bool, Complex, Float, Int, PyTree
 from pullback.core import RESULTS, Implicit, InputError, Solution
 from pullback.core._linear_map import hoist
 from pullback.implicit import attach
-from pullback.krylov._operators import Operator, flat_operator, like, shape_of
+from pullback.krylov._operators import Operator, flat_operator, like, scaled, shape_of
 from pullback.linalg import eig
 
 Which = Literal["LM", "LR", "SR"]
 
+_NEXT_TOL = 1e-6  # how well the next eigenvalue is looked for
 _SMALL = 64  # below, the matrix is made and diagonalised
 _ORDER: dict[str, Callable[[Array], Array]] = {"LM": jnp.abs, "LR": jnp.real, "SR": lambda w: -jnp.real(w)}
 
@@ -44,6 +45,7 @@ def eigs(
     which: Which = ...,
     left: bool = ...,
     basis: int | None = ...,
+    copies: bool = ...,
     tol: float | None = ...,
     adjoint_tol: float | None = ...,
     max_steps: int = ...,
@@ -61,6 +63,7 @@ def eigs(
     which: Which = ...,
     left: bool = ...,
     basis: int | None = ...,
+    copies: bool = ...,
     tol: float | None = ...,
     adjoint_tol: float | None = ...,
     max_steps: int = ...,
@@ -77,6 +80,7 @@ def eigs(
     which="LM",
     left=False,
     basis=None,
+    copies=True,
     tol=None,
     adjoint_tol=None,
     max_steps=300,
@@ -86,8 +90,8 @@ def eigs(
 
     Differentiable in what the operator closes over, in every mode and order. Eigenvalues among the k may coincide
     (then as for `linalg.eig`), but the k-th must differ from the next one. Of a conjugate pair the value with positive
-    imaginary part comes first. The iteration starts from one vector and may not see the second of two equal
-    eigenvalues: ask for k = 2 where symmetry suggests them. A derivative of their vectors raises in any case.
+    imaginary part comes first. The iteration starts from one vector and does not see the second of two equal
+    eigenvalues; a second, less exact one, on the complement of what was found, looks for it.
 
     Args:
         operator: x -> A x, linear, on pytrees like v0; or a square matrix, dense or sparse, or a lineax
@@ -99,6 +103,7 @@ def eigs(
         which: "LM" largest modulus, "LR" largest real part, "SR" smallest real part.
         left: return left eigenvectors as well (twice the work).
         basis: number of stored Krylov vectors; None: max(2k + 10, 24).
+        copies: whether that second iteration is made (about half of the time; up to 64 states all eigenvalues are known).
         tol: |A v − λ v| relative to the largest |λ|; None: 1e-10 in double precision.
         adjoint_tol: tolerance of the derivative's linear equation; None: that of `tol`.
         max_steps: number of restarts.
@@ -112,7 +117,7 @@ def eigs(
     Raises:
         ConvergenceError: the tolerance was not met, or the k-th eigenvalue equals the next one
             (`EquinoxRuntimeError` in compiled programs).
-        InputError: k is not between 1 and n − 1; v0 is zero or not finite; the operator changes the form of v0.
+        InputError: k is not between 1 and n (n − 1 above 64 states); v0 is zero or not finite; the operator changes the form of v0.
 
     Examples:
         The transfer matrix of the Ising chain: the free energy per site is −log λ / β, its derivative the energy.
@@ -126,11 +131,13 @@ def eigs(
     apply, v, unflatten = _problem(operator, v0, shape)
     if which not in _ORDER:
         raise InputError(f"eigs: which={which!r}; it is one of {', '.join(map(repr, _ORDER))}")
-    if not 1 <= k < v.size:
-        raise InputError(f"eigs: k={k}; it must be at least 1 and less than the dimension {v.size}")
+    most = v.size if v.size <= _SMALL else v.size - 1
+    if not 1 <= k <= most:
+        raise InputError(f"eigs: k={k}; it must be at least 1 and at most {most} for the dimension {v.size}")
     complex_v = v.astype(jnp.result_type(v.dtype, jnp.complex64))
     eps = float(jnp.finfo(v.dtype).eps)
     tol = max(1e-10, 1e2 * eps) if tol is None else tol
+    apply, unit = scaled(apply, v)
     if v.size <= _SMALL:
         found, solution = _dense(apply, complex_v, k, which, left)
     else:
@@ -138,10 +145,10 @@ def eigs(
         if not k + 2 <= size <= v.size:
             raise InputError(f"eigs: basis={size}; it must be at least k + 2 = {k + 2} and at most {v.size}")
         options = _Options(k, which, size, tol, max_steps, max(tol, 1e2 * eps) if adjoint_tol is None else adjoint_tol)
-        found, solution = _sparse(apply, complex_v, left, options)
+        found, solution = _sparse(apply, complex_v, left, options, copies, v0 is not None)
     w, *vectors = found
-    value = (w, *(jax.vmap(unflatten, in_axes=1, out_axes=-1)(u) for u in vectors))
-    solution = Solution(value, solution.result, solution.residual, solution.steps)
+    value = (w * unit, *(jax.vmap(unflatten, in_axes=1, out_axes=-1)(u) for u in vectors))
+    solution = Solution(value, solution.result, solution.residual * unit, solution.steps)
     return solution.unwrap("eigs") if throw else solution
 
 
@@ -171,30 +178,72 @@ class _Options(NamedTuple):
 def _dense(apply, v, k, which, left):
     """By the matrix: exact, with the derivatives of `linalg.eig`."""
     a = jax.vmap(apply, out_axes=1)(jnp.eye(v.size, dtype=v.dtype))
+    finite = jnp.isfinite(jax.lax.stop_gradient(a)).all()
+    a = jnp.where(finite, a, 0)  # the result tells
     w, vl, vr = eig(a, left=True)
     order = _sorted(which, jax.lax.stop_gradient(w))
     cut = _cuts(jax.lax.stop_gradient(w)[order], k)
+    size = _size(jax.lax.stop_gradient(w))
     w, vl, vr = w[order[:k]], vl[:, order[:k]], vr[:, order[:k]]
     residual = jnp.linalg.norm(jax.lax.stop_gradient(a @ vr - vr * w), axis=0).max()
-    result = RESULTS.where(cut, RESULTS.not_separated, RESULTS.successful)
+    # LAPACK's residual is rounding relative to |A|, which may be far above the eigenvalues.
+    size = jnp.maximum(size, jnp.linalg.norm(jax.lax.stop_gradient(a)))
+    limit = 1e2 * v.size * jnp.finfo(v.dtype).eps * size
+    result = RESULTS.where(residual <= limit, RESULTS.successful, RESULTS.stalled)
+    result = RESULTS.where(cut, RESULTS.not_separated, result)
+    result = RESULTS.where(finite, result, RESULTS.nonfinite)
     return (w, vl, vr) if left else (w, vr), Solution(None, result, residual, v.size)
 
 
-def _sparse(apply, v, left, options: _Options):
+def _sparse(apply, v, left, options: _Options, copies: bool, of_sector: bool):
     matrix, vr, right = _invariant(apply, v, options)
     w, y = eig(matrix)
+    if copies:
+        right = _next_compared(apply, v, jax.lax.stop_gradient((w, vr)), right, options, of_sector)
     order = _sorted(options.which, jax.lax.stop_gradient(w))
     w, vr = w[order], vr @ y[:, order]
     vr = vr / jnp.linalg.norm(vr, axis=0)
+    size = _size(jax.lax.stop_gradient(w))
     if not left:
-        return (w, vr), right
+        return (w, vr), Solution(None, right.result, right.residual * size, right.steps)
 
     transpose = jax.linear_transpose(apply, v)
     _, vl, other = _invariant(lambda u: transpose(u)[0], v, options)  # not the adjoint: the same eigenvalues
     dual = vl.conj() @ jnp.linalg.inv(vr.conj().T @ vl.conj())
     result = RESULTS.where(right.result == RESULTS.successful, other.result, right.result)
-    worst = jnp.maximum(right.residual, other.residual)
+    worst = jnp.maximum(right.residual, other.residual) * size
     return (w, dual, vr), Solution(None, result, worst, right.steps + other.steps)
+
+
+def _next_compared(apply, v, found, solution: Solution, options: _Options, of_sector: bool) -> Solution:
+    """The solution, refused if the next eigenvalue, sought from another start vector, is one of those found.
+
+    With P = V V† on the invariant space, (1 − P) A (1 − P) + c P has the other eigenvalues of A, and c, which is put
+    where it is not wanted.
+    """
+    w, vectors = found
+    closed, consts, _ = hoist(apply, v)
+    consts, size = jax.lax.stop_gradient(consts), _size(w)
+    lift = {"LM": 0, "LR": -2, "SR": 2}[options.which] * size
+
+    def rest(u):
+        inside = vectors @ (vectors.conj().T @ u)
+        image = closed(consts, u - inside)
+        return image - vectors @ (vectors.conj().T @ image) + lift * inside
+
+    start = jax.random.normal(jax.random.key(5), v.shape, v.dtype)
+    looser = options._replace(k=1, tol=max(options.tol, _NEXT_TOL))
+    small, _, search = _arnoldi(rest, start, looser)
+    other = small[0, 0]
+    key = _ORDER[options.which]
+    last = w[_sorted(options.which, w)[-1]]
+    apart = 1e2 * looser.tol * size
+    same = (jnp.abs(w - other) <= _equal(w) + looser.tol * size).any()
+    missed = (key(other) > key(last) + apart) & (not of_sector)
+    good = solution.result == RESULTS.successful
+    result = RESULTS.where(good & missed, RESULTS.breakdown, solution.result)
+    result = RESULTS.where(good & same, RESULTS.not_separated, result)
+    return Solution(None, result, solution.residual, solution.steps + search.steps)
 
 
 def _invariant(apply, v, options: _Options):
@@ -295,7 +344,8 @@ def _size(w: Complex[Array, " m"]) -> Float[Array, ""]:
 def _sorted(which: str, w: Complex[Array, " m"]) -> Int[Array, " m"]:
     """The order of `which`; of a conjugate pair the one with positive imaginary part first."""
     # Members of a pair are equal to rounding: their order must not depend on it.
-    key = _ORDER[which](w) + 1e-7 * _size(w) * jnp.sign(jnp.where(jnp.abs(w.imag) > 1e-9 * _size(w), w.imag, 0))
+    real = jnp.abs(w.imag) <= max(1e-9, 30 * float(jnp.finfo(w.dtype).eps)) * _size(w)
+    key = _ORDER[which](w) + _equal(w) * jnp.sign(jnp.where(real, 0, w.imag))
     return jnp.argsort(-key)
 
 
@@ -303,4 +353,9 @@ def _cuts(w: Complex[Array, " m"], k: int) -> Bool[Array, ""]:
     """Whether the k-th of these sorted values equals the next one."""
     if k >= w.size:
         return jnp.array(False)
-    return jnp.abs(w[k - 1] - w[k]) <= 1e-7 * _size(w)
+    return jnp.abs(w[k - 1] - w[k]) <= _equal(w)
+
+
+def _equal(w: Complex[Array, " m"]) -> Float[Array, ""]:
+    """Eigenvalues that differ by less are taken for equal: rounding moves those of a general matrix by more than eps."""
+    return max(1e-7, 1e2 * float(jnp.finfo(w.dtype).eps)) * _size(w)

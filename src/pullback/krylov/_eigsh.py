@@ -312,7 +312,7 @@ def _dense(problem: _Problem, consts: dict[str, list], v: Array) -> tuple[Array,
     eps = float(jnp.finfo(v.dtype).eps)
     # LAPACK is as good as rounding allows, which is not for the tolerance to say.
     tol = max(options.tol, 10 * v.size * eps) if metric is None else options.tol**0.5
-    result = verdict(residual, gap, jnp.abs(w).max(), eps, tol=tol, separated=options.separated(eps))
+    result = verdict(residual, gap, jnp.abs(w).max(), tol=tol, separated=options.separated(eps))
     return jnp.diag(w[:k]).astype(u.dtype), u[:, :k].T, Found(result, residual, gap, jnp.asarray(v.size))
 
 

@@ -140,13 +140,14 @@ def lanczos(
     end, gap, missed = jax.lax.fori_loop(
         0, stages.size, lambda i, carry: search(stages[i], carry), (begin, zero, jnp.array(False))
     )
-    result = verdict(end.residual, gap, end.size, eps, tol=tol, separated=separated)
+    result = verdict(end.residual, gap, end.size, tol=tol, separated=separated)
     result = RESULTS.where(missed & (result != RESULTS.nonfinite), RESULTS.breakdown, result)
     return end.level, end.x, Found(result, end.residual, gap, end.products)
 
 
-def verdict(residual: Array, gap: Array, size: Array, eps: float, *, tol: float, separated: float) -> RESULTS:
+def verdict(residual: Array, gap: Array, size: Array, *, tol: float, separated: float) -> RESULTS:
     """The one rule for all paths: what a residual, the gap to the next level and the largest level stand for."""
+    eps = jnp.finfo(residual.dtype).eps
     converged = residual <= tol * size
     apart = (jnp.maximum(residual, _ROUNDING * eps * size) <= separated * gap) & (gap > 0)
     result = RESULTS.where(converged, RESULTS.not_separated, RESULTS.max_steps_reached)
