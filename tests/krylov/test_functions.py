@@ -128,3 +128,19 @@ def test_bad_input():
         expm_multiply(HERMITIAN, VECTOR, np.ones(2))
     with pytest.raises(InputError, match="2 samples"):
         trace(HERMITIAN, jnp.exp, N, key=jax.random.key(0), samples=1)
+
+
+@pytest.mark.parametrize("wrap", [pytest.param(lambda f: f, marks=pytest.mark.slow), jax.jit])
+def test_operators_with_one_level(wrap):
+    """One state, multiples of the identity, and zero; with derivatives in a direction that splits the level."""
+    series = wrap(lambda h, x: expm_multiply(h, x, 0.5, hermitian=True))
+    np.testing.assert_allclose(series(jnp.array([[2.0]]), jnp.ones(1)), [np.e], rtol=1e-13)
+    for level in (0.3, 2.0, 0.0, 1e-200):
+        np.testing.assert_allclose(series(level * jnp.eye(2), jnp.ones(2)), 2 * [np.exp(level / 2)], rtol=1e-13)
+    split = jnp.diag(jnp.array([1.0, -1.0]))
+    first = wrap(jax.grad(lambda t: series(0.3 * jnp.eye(2) + t * split, jnp.ones(2))[0]))(0.0)
+    np.testing.assert_allclose(first, np.exp(0.15) / 2, rtol=1e-11)
+    key = jax.random.key(0)
+    np.testing.assert_allclose(wrap(lambda h: trace(h, jnp.exp, 1, key=key).value)(jnp.array([[2.0]])), np.exp(2))
+    np.testing.assert_allclose(wrap(lambda h: logdet(h, 3, key=key).value)(2 * jnp.eye(3)), 3 * np.log(2), rtol=1e-13)
+    np.testing.assert_allclose(wrap(lambda h: trace(h, lambda w: w, 3, key=key).value)(jnp.zeros((3, 3))), 0, atol=1e-15)

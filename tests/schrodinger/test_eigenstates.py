@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pullback.core import InputError
+from pullback.core import ConvergenceError, InputError
 from pullback.schrodinger import (
     DoubleWell,
     Grid,
@@ -109,3 +109,12 @@ def test_bad_requests():
         eigenstates(jnp.zeros(9), operator, 10)
     with pytest.raises(InputError, match=r"shape \(8,\)"):
         eigenstates(jnp.zeros(8), operator)
+
+
+def test_a_pair_of_a_ring_is_not_cut():
+    """Plane waves: 0, then pairs n²/2 · (2π/L)²; two of three levels have no states of their own."""
+    ring = kinetic(Grid(jnp.linspace(0, 2 * jnp.pi, 24, endpoint=False), "periodic"), "fourier")
+    energies, _ = eigenstates(jnp.zeros(24), ring, 3)
+    np.testing.assert_allclose(energies, [0, 0.5, 0.5], atol=1e-12)
+    with pytest.raises(ConvergenceError, match="equals the next one"):
+        eigenstates(jnp.zeros(24), ring, 2)

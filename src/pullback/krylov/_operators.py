@@ -87,7 +87,7 @@ def as_function(name: str, operator: Operator) -> Callable[[PyTree], PyTree]:
         return operator
     matrix = as_matrix(name, operator)
     if matrix.shape[0] != matrix.shape[1]:
-        raise InputError(f"{name}: the matrix of an operator is square, got the shape {matrix.shape}.")
+        raise InputError(f"{name}: the operator needs a square matrix, got the shape {matrix.shape}.")
     return lambda x: matrix @ x
 
 
@@ -116,9 +116,10 @@ def as_matrix(name: str, operator: Any) -> Array | sparse.JAXSparse:
 
 def _is_numbers(operator: Any) -> bool:
     try:
-        return jnp.issubdtype(jnp.result_type(np.asarray(operator) if isinstance(operator, list) else operator), jnp.number)
-    except TypeError:
+        dtype = np.asarray(operator).dtype if isinstance(operator, list) else jnp.result_type(operator)
+    except (TypeError, ValueError):
         return False
+    return jnp.issubdtype(dtype, jnp.number)
 
 
 def shape_of(name: str, operator: Operator) -> PyTree:

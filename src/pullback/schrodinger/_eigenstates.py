@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pullback import krylov, linalg
-from pullback.core import InputError
+from pullback.core import RESULTS, InputError, Solution
 from pullback.schrodinger._grid import Grid
 from pullback.schrodinger._kinetic import Kinetic, Tridiagonal
 from pullback.schrodinger._product import Product, ProductGrid
@@ -38,6 +38,8 @@ def eigenstates(potential: Potential, kinetic: Kinetic, k: int = 1) -> tuple[Flo
 
     Raises:
         InputError: k outside 1 … n, or a potential of the wrong shape.
+        ConvergenceError: the k-th level equals the next one, as on a ring and in two dimensions, so that the states
+            are not determined: ask for the whole multiplet (`EquinoxRuntimeError` in compiled programs).
 
     Examples:
         The harmonic oscillator.
@@ -88,7 +90,12 @@ def weighted_eigenstates(
         )
         return energies, phi
     energies, phi = linalg.eigh(kinetic.matrix() + jnp.diag(potential), degeneracy_tol=_DEGENERATE)
-    return energies[:k], phi[:, :k]
+    levels = jax.lax.stop_gradient(energies)
+    gap = levels[k] - levels[k - 1] if k < levels.size else jnp.asarray(jnp.inf, levels.dtype)
+    close = jnp.maximum(_DEGENERATE, 10 * jnp.finfo(levels.dtype).eps * jnp.abs(levels).max())
+    result = RESULTS.where(gap > close, RESULTS.successful, RESULTS.not_separated)
+    result = RESULTS.where(jnp.isfinite(levels).all(), result, RESULTS.nonfinite)
+    return Solution((energies[:k], phi[:, :k]), result, gap, 1).unwrap("eigenstates")
 
 
 def _signs(phi: Float[Array, "n k"]) -> Float[Array, " k"]:
