@@ -1,7 +1,7 @@
 """The one place that touches what differs, or may differ, between JAX versions."""
 
 import jax
-from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun, set_current_trace
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Primitive, jaxpr_as_fun, set_current_trace
 from jax.extend.core.primitives import closed_call_p
 from jax.interpreters import ad, batching, mlir, partial_eval
 
@@ -32,6 +32,8 @@ def _varying(a) -> frozenset:
 
 __all__ = [
     "ClosedJaxpr",
+    "Jaxpr",
+    "Literal",
     "Primitive",
     "ad",
     "batching",

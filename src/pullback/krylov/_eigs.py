@@ -103,7 +103,7 @@ def eigs(
         which: "LM" largest modulus, "LR" largest real part, "SR" smallest real part.
         left: return left eigenvectors as well (twice the work).
         basis: number of stored Krylov vectors; None: max(2k + 10, 24).
-        copies: whether that second iteration is made (about half of the time; up to 64 states all eigenvalues are known).
+        copies: whether that second iteration is made (up to 64 states it is not needed).
         tol: |A v − λ v| relative to the largest |λ|; None: 1e-10 in double precision.
         adjoint_tol: tolerance of the derivative's linear equation; None: that of `tol`.
         max_steps: number of restarts.
@@ -117,7 +117,8 @@ def eigs(
     Raises:
         ConvergenceError: the tolerance was not met, or the k-th eigenvalue equals the next one
             (`EquinoxRuntimeError` in compiled programs).
-        InputError: k is not between 1 and n (n − 1 above 64 states); v0 is zero or not finite; the operator changes the form of v0.
+        InputError: k is not between 1 and n (n − 1 above 64 states); v0 is zero or not finite; the operator changes the
+            form of v0.
 
     Examples:
         The transfer matrix of the Ising chain: the free energy per site is −log λ / β, its derivative the energy.
@@ -357,5 +358,5 @@ def _cuts(w: Complex[Array, " m"], k: int) -> Bool[Array, ""]:
 
 
 def _equal(w: Complex[Array, " m"]) -> Float[Array, ""]:
-    """Eigenvalues that differ by less are taken for equal: rounding moves those of a general matrix by more than eps."""
+    """Eigenvalues that differ by less are taken for equal: rounding moves those of a general matrix far."""
     return max(1e-7, 1e2 * float(jnp.finfo(w.dtype).eps)) * _size(w)

@@ -31,7 +31,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float, Inexact, PyTree
 
-from pullback.core import RESULTS, InputError, Solution, jvp_of_live, zero_tangent
+from pullback.core import InputError, Solution, jvp_of_live, zero_tangent
+from pullback.core._compile_cache import compiled_once
 from pullback.core._linear_map import hoist
 from pullback.krylov._davidson import davidson
 from pullback.krylov._lanczos import Found, lanczos, verdict
@@ -124,8 +125,8 @@ def eigsh(
             inside the spectrum take many more products with H.
         precond: r -> about (H − λ)⁻¹ r, Hermitian and positive definite, as (K + c)⁻¹ for H = K + V on a grid.
         basis: number of stored vectors of the block method; None: max(4 (k + 2), 24).
-        copies: whether that second search is made. Without it the gap is the one inside the symmetry sector of v0, and a
-            second state of the same energy in another sector goes unseen: for v0 in one sector of several.
+        copies: whether that second search is made. Without it the gap is the one inside the symmetry sector of v0, and
+            a second state of the same energy in another sector goes unseen: for v0 in one sector of several.
         tol: |H v − λ S v| relative to the largest level seen; at least some rounding errors.
         adjoint_tol: tolerance of the derivative's linear equation; None: a tenth of tol.
         max_steps: bound on products with H for one vector, or on steps of the block.
@@ -257,7 +258,13 @@ def _subspace(problem: _Problem, consts: dict[str, list], v: Array) -> tuple[Arr
 
 
 def _invariant_impl(problem: _Problem, consts: dict[str, list], v: Array) -> tuple[Array, Array, Found]:
-    """The iteration."""
+    """The iteration; outside `jit` one program for all operators that do the same."""
+    parts = [(function, (consts[name], v)) for name, function in sorted(problem.closed.items())]
+    static = ("eigsh", problem.options, tuple(sorted(problem.closed)))
+    return compiled_once(lambda consts, v: _search(problem, consts, v), static, parts, consts, v)
+
+
+def _search(problem: _Problem, consts: dict[str, list], v: Array) -> tuple[Array, Array, Found]:
     options = problem.options
     sign = -1.0 if options.which == "LA" else 1.0
     eps = float(jnp.finfo(v.dtype).eps)

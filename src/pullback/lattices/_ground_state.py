@@ -34,8 +34,8 @@ class GroundState(eqx.Module):
     """The lowest levels of a model and their states.
 
     Attributes:
-        solution: (energy, state), whether they were found, the residual |H ψ − E ψ|, and in its `stats` the `gap` to the
-            next level and the `gradient_error` of the states, residual / gap.
+        solution: (energy, state), whether they were found, the residual |H ψ − E ψ|, and in its `stats` the `gap` to
+            the next level and the `gradient_error` of the states, residual / gap.
         operator: what was diagonalised: the model, or its part in the sector.
     """
 
