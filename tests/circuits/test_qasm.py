@@ -51,7 +51,7 @@ def test_version_2():
 def test_version_3():
     text = HEAD3 + """
     input float[64] theta;
-    const float half = 1/2;
+    const float half = 1.0/2;
     qubit[3] q; bit[3] c;
     for uint i in [0:2] { ry(half * (i + 1)) q[i]; }
     ctrl @ U(0.3, 0.4, 0.5) q[0], q[2];
@@ -109,8 +109,7 @@ def test_round_trip():
         ("qreg q[2];\nrx q[0];", "line 4: rx takes 1 angle, not 0"),
         ("qreg q[2];\nx q[2];", r"line 4: q\[2\]"),
         ("qreg q[2];\ncx q[0],q[0];", "occurs twice"),
-        ("qreg q[2]; creg c[2];\nmeasure q->c;\nx q[0];", "line 5: x acts on a qubit after its measurement"),
-        ("qreg q[1]; creg c[1];\nif (c==1) x q[0];", "line 4: 'if': classical control is not supported"),
+        ("qreg q[1]; creg c[1];\nmeasure q->c;\nif (c==1) x p[0];", "line 5: unknown qubits 'p'"),
         ("qreg q[1];\nrx(1/0) q[0];", "division by zero"),
         ("qreg q[1];\nrx(a) q[0];", "unknown name 'a'"),
         ('include "mine.inc";', "cannot include"),
@@ -138,7 +137,7 @@ def test_round_trip():
         ("qreg q[1];\nrx(²) q[0];", "line 4: expected a number or a name, found '²'"),
         ("OPENQASM two;", "line 3: version 2 or 3 is needed, not 'two'"),
         ("qreg q[1];\nopaque f(x) a;\nf(0.1) q[0];", "line 5: the gate 'f' is opaque"),
-        ("qreg q[1];\ndef f(int a) { }", "line 4: 'def': subroutines are not supported"),
+        ("qubit q;\nextern f(int) -> int;", "line 4: .extern.: functions of other programs are not supported"),
     ],
 )
 def test_bad_programs(body, message):
@@ -165,8 +164,7 @@ def test_bad_programs(body, message):
         ("qubit[2] q;\nx q[0:10^18];", "line 4: q.2.: the register has the qubits 0 to 1"),
         ("qubit[2] q;\nctrl(2) @ x q[0], q[1];", r"line 4: ctrl\(2\) @ x takes 3 qubits, not 2"),
         ("qubit[2] q;\nctrl(0) @ x q[0];", "line 4: ctrl.0.: at least one control is needed"),
-        ("qubit q;\npow(10^9) @ x q;", "line 4: pow.1000000000.: more than 10000000 gates"),
-        ("qubit q;\npow(0.5) @ x q;", "line 4: the argument of pow must be an integer, not 0.5"),
+        ("qubit q;\npow(10**9) @ x q;", "line 4: pow.1000000000.: more than 10000000 gates"),
         ("input float t; qubit q;\nrx(t*1e200*1e200) q;", "line 4: '.': the value is too large"),
         ("input float t; qubit q;\nrx(t/0) q;", "line 4: '/': division by zero"),
         ("qubit[2] q;\nx q[0:5];", "line 4: q.2.: the register has the qubits 0 to 1"),

@@ -52,6 +52,7 @@ from pullback.circuits._channels import (
 from pullback.circuits._circuit import Circuit, gate_count
 from pullback.circuits._geometry import natural_gradient, on_processor, parameter_shift, quantum_geometric_tensor
 from pullback.circuits._layouts import variational_circuit
+from pullback.circuits._measured import MeasuredCircuit
 from pullback.circuits._pauli import PauliString, PauliSum, heisenberg, transverse_ising
 from pullback.circuits._program import Operation
 from pullback.circuits._states import (
@@ -71,6 +72,7 @@ from pullback.circuits._trajectories import Estimate, expect_sampled, trajectori
 __all__ = [
     # circuits
     "Circuit",
+    "MeasuredCircuit",
     "Operation",
     "gate_count",
     "variational_circuit",

@@ -1,7 +1,8 @@
 """`Circuit`: a program with its parameters, as one immutable pytree."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -14,7 +15,6 @@ from pullback.circuits._blocks import Block, chain
 from pullback.circuits._draw import Column, columns, draw
 from pullback.circuits._input import qubit_count
 from pullback.circuits._program import Operation, Program, compile_blocks
-from pullback.circuits._qasm_read import read_qasm
 from pullback.circuits._qasm_write import write_qasm
 from pullback.core import InputError
 
@@ -122,18 +122,29 @@ class Circuit(eqx.Module):
         return state(self, jnp.eye(1 << self.n, dtype=jnp.result_type(self.parameters, jnp.complex64))).T
 
     @classmethod
-    def from_qasm(cls, text: str) -> "Circuit":
-        """The circuit of an OpenQASM 2 program, or one in a practical subset of OpenQASM 3.
+    def from_qasm(cls, program: str | Path, inputs: Mapping[str, ArrayLike] | None = None) -> "Circuit":
+        """The circuit of an OpenQASM 2 or OpenQASM 3 program.
 
-        Read are all gates of qelib1.inc and stdgates.inc, gate definitions, registers, their slices and aliases, loops
-        over ranges and sets of integers, the modifiers ctrl, negctrl, inv and pow, constants, and inputs, which become
-        shared parameters with value 0.
-        Quantum registers follow each other; barriers, measurements at the end and the global phase are dropped.
+        Read are all gates of qelib1.inc and stdgates.inc, own includes and gate definitions, registers, their slices
+        and aliases, physical qubits, the modifiers ctrl, negctrl, inv and pow, classical variables and arrays, loops,
+        `if` and `switch`, subroutines, measurements and resets. Each `input` is a parameter; an angle that is a sum
+        becomes rotations by its terms. Quantum registers follow each other; barriers, delays and the global phase are
+        dropped.
+
+        Measurements are put off to the end, where they are dropped. Gates that depend on an outcome are controlled by
+        the qubit that was measured; if this is used again, or reset, the circuit has a further qubit in its place (see
+        `MeasuredCircuit`, which has classical registers too).
+
+        Args:
+            program: the text, or the path of a file; own includes are looked for beside the file.
+            inputs: values of inputs by name; the others are 0. Derivatives by them exist.
 
         Raises:
             InputError: the text cannot be read; the message has the line.
         """
-        return cls(*read_qasm(text))
+        from pullback.circuits._measured import MeasuredCircuit  # it stands above
+
+        return MeasuredCircuit.from_qasm(program, inputs).circuit
 
     def to_qasm(self, version: int = 2) -> str:
         """The circuit as an OpenQASM program of version 2 or 3, up to a global phase.

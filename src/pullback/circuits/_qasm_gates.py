@@ -4,12 +4,18 @@ Sources: the standard libraries qelib1.inc (A. Cross et al., arXiv:1707.03429) a
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from pullback.circuits._blocks import Block, Gate, Shared, control, daggered, put
+import jax
+import numpy as np
+from scipy.linalg import schur
+
+from pullback.circuits._blocks import Block, Gate, MatrixGate, control, daggered, put
 from pullback.circuits._gates import KINDS, Kind
-from pullback.circuits._qasm_parse import Call, Evaluate, at_line, whole
+from pullback.circuits._qasm_parse import Evaluate
+from pullback.circuits._qasm_syntax import Call
+from pullback.circuits._qasm_values import Affine, at_line, number, whole
 from pullback.core import nearest
 
 
@@ -98,9 +104,10 @@ gate rc3x a,b,c,d {
 """  # rccx and rc3x of qelib1.inc are Toffoli gates up to phases, D. Maslov, arXiv:1508.03273
 
 _MOST_BLOCKS = 10_000_000  # of one power: some gigabytes
+_MOST_QUBITS = 8  # of a gate whose root is a matrix
 
 
-class Gates:
+class Expansion:
     """The gates that a program knows, by name, and the blocks that its calls become."""
 
     def __init__(self, known: dict[str, Meaning]):
@@ -113,8 +120,17 @@ class Gates:
             raise at_line(call.line, f"unknown gate or statement {call.name!r}.{hint}")
         return self.known[call.name]
 
-    def run(self, call: Call, meaning: Meaning, operands: list[list[int]], names: dict[str, Any], controls=()) -> None:
-        """Appends the blocks of a call on some qubits; operands of one qubit are used with every one of the others."""
+    def run(self, call: Call, meaning: Meaning, angles, operands: list[list[int]], names, controls=()) -> None:
+        """Appends the blocks of a call on some qubits; operands of one qubit are used with every one of the others.
+
+        Args:
+            call: what is called, with its modifiers.
+            meaning: the gate that its name means.
+            angles: their values.
+            operands: the qubits.
+            names: the values of names in the modifiers.
+            controls: (qubit, value), in addition.
+        """
         if meaning is None:
             raise at_line(call.line, f"the gate {call.name!r} is opaque: what it does is not known.")
         modifiers = [(name, _power(call, name, argument, names)) for name, argument in call.modifiers]
@@ -122,7 +138,6 @@ class Gates:
         widest = max(map(len, operands), default=1)
         if any(len(qubits) not in (1, widest) for qubits in operands):
             raise at_line(call.line, f"{call.name}: registers of different lengths.")
-        angles = tuple(angle(names) for angle in call.angles)
         for k in range(widest):
             qubits = [found[k if len(found) > 1 else 0] for found in operands]
             if len(set(qubits)) < len(qubits):
@@ -141,6 +156,9 @@ class Gates:
             new = tuple((q, int(name == "ctrl")) for q in qubits[:number])
             self.modified(line, meaning, rest, angles, qubits[number:], controls + new)
             return
+        if isinstance(number, float):
+            self.root(line, meaning, rest, angles, qubits, number, controls)
+            return
         start = len(self.blocks)
         self.modified(line, meaning, rest, angles, qubits, controls)
         inner = self.blocks[start:]
@@ -150,6 +168,25 @@ class Gates:
         if count * len(inner) > _MOST_BLOCKS:
             raise at_line(line, f"pow({number}): more than {_MOST_BLOCKS} gates.")
         self.blocks[start:] = inner * count
+
+    def root(self, line, meaning, rest, angles, qubits, number: float, controls) -> None:
+        """A power that is no integer: by the logarithm of the matrix with eigenvalues in (−iπ, iπ]."""
+        if len(qubits) > _MOST_QUBITS:
+            raise at_line(line, f"pow({number}): a gate on more than {_MOST_QUBITS} qubits.")
+        if any(isinstance(a, Affine) for a in angles):
+            raise at_line(line, f"pow({number}) of a gate with an input; only integer powers of it are possible.")
+        k = len(qubits)
+        inner = Expansion(self.known)
+        inner.modified(line, meaning, rest, angles, list(range(k)), ((k, 1),))  # a control keeps the global phase
+        u = _power_of(_matrix(k + 1, inner.blocks)[1 << k :, 1 << k :], number)
+        if k == 1:
+            *turn, phase = u3_angles(u)
+            self.put("U3", tuple(turn), qubits, controls)
+            self.phase(phase, controls)
+            return
+        block = put(tuple(qubits), MatrixGate(u, True))
+        where, values = zip(*controls) if controls else ((), ())
+        self.blocks.append(control(where, block, values=values) if controls else block)
 
     def standard(self, gate: Standard, angles, qubits, controls) -> None:
         angles = gate.angles(*angles) if gate.angles else angles
@@ -162,10 +199,16 @@ class Gates:
     def defined(self, gate: Definition, angles, qubits, controls) -> None:
         names = {**gate.names, **dict(zip(gate.parameters, angles))}
         for call, meaning, places in gate.body:
-            self.run(call, meaning, [[qubits[k]] for k in places], names, controls)
+            given = tuple(number(angle(names), call.line) for angle in call.angles)
+            self.run(call, meaning, given, [[qubits[k]] for k in places], names, controls)
 
     def put(self, kind: str, angles: tuple[Any, ...], qubits: list[int], controls: tuple, adjoint=False) -> None:
-        angles = tuple(a if isinstance(a, Shared) else float(a) for a in angles)
+        if any(isinstance(a, Affine) for a in angles):
+            self.put_sum(kind, angles, qubits, controls)
+        else:
+            self.put_angles(kind, tuple(map(float, angles)), qubits, controls, adjoint)
+
+    def put_angles(self, kind, angles: tuple[Any, ...], qubits, controls, adjoint=False) -> None:
         block = put(tuple(qubits), Gate(kind, angles))
         if adjoint:
             block = daggered(block)
@@ -173,6 +216,17 @@ class Gates:
             where, values = zip(*controls)
             block = control(where, block, values=values)
         self.blocks.append(block)
+
+    def put_sum(self, kind: str, angles: tuple[Any, ...], qubits: list[int], controls: tuple) -> None:
+        """A gate whose angles are sums: rotations by each of the terms, U3(θ, φ, λ) = P(φ) Ry(θ) P(λ)."""
+        parts = [a.parts if isinstance(a, Affine) else [a] for a in angles]
+        if all(len(terms) == 1 for terms in parts):
+            self.put_angles(kind, tuple(terms[0] for terms in parts), qubits, controls)
+            return
+        turns = [("P", parts[2]), ("Ry", parts[0]), ("P", parts[1])] if kind == "U3" else [(kind, parts[0])]
+        for turn, terms in turns:
+            for term in terms:
+                self.put_angles(turn, (term,), qubits, controls)
 
     def phase(self, angle: Any, controls: tuple) -> None:
         """A global phase, which controls turn into a phase of the last of them."""
@@ -186,15 +240,47 @@ class Gates:
             self.put("X", (), [q], ())
 
 
-def _power(call: Call, name: str, argument: Evaluate | None, names: dict[str, Any]) -> int:
+def _power(call: Call, name: str, argument: Evaluate | None, names: Mapping[str, Any]) -> int | float:
     """The argument of a modifier."""
-    number = 1 if argument is None else whole(argument(names), call.line, f"the argument of {name}")
+    value = 1 if argument is None else argument(names)
+    if name == "pow" and isinstance(value, float) and value != int(value):
+        return value
+    number = whole(value, call.line, f"the argument of {name}")
     if number < 1 and name != "pow":
         raise at_line(call.line, f"{name}({number}): at least one control is needed.")
     return number
 
 
-def _count(call: Call, gate: Standard | Definition, modifiers: list[tuple[str, int]], qubits: int) -> None:
+def _matrix(n: int, blocks: list[Block]) -> np.ndarray:
+    from pullback.circuits._circuit import Circuit  # it stands above
+
+    with jax.ensure_compile_time_eval():
+        return np.asarray(Circuit(n, blocks).matrix())
+
+
+def _power_of(u: np.ndarray, exponent: float) -> np.ndarray:
+    """u^exponent of a unitary matrix; its eigenvalue −1 counts as exp(iπ)."""
+    t, q = schur(u, output="complex")
+    phases = np.angle(np.diag(t))
+    phases = np.where(phases < 1e-9 - np.pi, phases + 2 * np.pi, phases)
+    return (q * np.exp(1j * exponent * phases)) @ q.conj().T
+
+
+def u3_angles(u: np.ndarray) -> tuple[float, float, float, float]:
+    """(θ, φ, λ, γ) with u = exp(iγ) U3(θ, φ, λ)."""
+    theta = 2 * math.atan2(abs(u[1, 0]), abs(u[0, 0]))
+    phase = float(np.angle(u[0, 0])) if abs(u[0, 0]) > abs(u[1, 0]) else None
+    if phase is None:
+        phi = 0.0 if abs(u[0, 0]) < 1e-15 else float(np.angle(u[1, 0]) - np.angle(u[0, 0]))
+        phase = float(np.angle(u[1, 0])) - phi
+        lam = float(np.angle(-u[0, 1])) - phase
+    else:
+        lam = float(np.angle(u[1, 1])) - phase if abs(u[1, 0]) < 1e-15 else float(np.angle(-u[0, 1])) - phase
+        phi = 0.0 if abs(u[1, 0]) < 1e-15 else float(np.angle(u[1, 0])) - phase
+    return theta, phi, lam, phase
+
+
+def _count(call: Call, gate: Standard | Definition, modifiers: list[tuple[str, Any]], qubits: int) -> None:
     """Refuses a wrong number of angles or qubits."""
     controls = sum(number for name, number in modifiers if name in ("ctrl", "negctrl"))
     named = "".join(name + f"({number})" * (number != 1) + " @ " for name, number in modifiers) + call.name

@@ -1,34 +1,32 @@
-"""The tokens of OpenQASM, and what is made of them without knowing the program: gate calls and expressions."""
+"""The tokens of OpenQASM, and its expressions as functions of the names' values (`_qasm_values` does the arithmetic).
 
-import math
-import operator
+Tokens are made as they are needed, so that what stands after `end;` may be anything.
+"""
+
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from pullback.circuits._qasm_values import FUNCTIONS, Bits, Type, apply, at_line, convert, element, with_end
 from pullback.core import InputError
 
-Evaluate = Callable[[dict[str, Any]], Any]
-CONSTANTS = {"pi": math.pi, "π": math.pi, "tau": math.tau, "τ": math.tau, "euler": math.e, "ℇ": math.e}
-
-
-def _power(a, b):
-    if isinstance(a, int) and isinstance(b, int) and a.bit_length() * abs(b) > 64:
-        a = float(a)  # the integer could fill the memory
-    return a**b
-
-
-_FUNCTIONS = {
-    "sin": math.sin, "cos": math.cos, "tan": math.tan, "exp": math.exp, "ln": math.log, "log": math.log,
-    "sqrt": math.sqrt, "arcsin": math.asin, "arccos": math.acos, "arctan": math.atan,
-}  # fmt: skip
-_OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "^": _power, "**": _power}
+Evaluate = Callable[[Mapping[str, Any]], Any]
+TYPES = ("int", "uint", "float", "angle", "bool", "bit")
 _TOKEN = re.compile(
-    r"(?P<skip>\s+|//[^\n]*|/\*.*?\*/|#?pragma\b[^\n]*)|(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
-    r'|(?P<word>[^\W\d]\w*)|(?P<string>"[^"\n]*")|(?P<symbol>->|==|\*\*|\+\+|[\[\](){},;:+\-*/^@=])',
+    r"(?P<skip>\s+|//[^\n]*|/\*.*?\*/|#?pragma\b[^\n]*)"
+    r"|(?P<number>0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+"
+    r"|(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]+)?)"
+    r"|(?P<word>[^\W\d]\w*|\$[0-9]+)|(?P<string>\"[^\"\n]*\")"
+    r"|(?P<symbol>->|(?:\*\*|<<|>>|[+\-*/%^&|~])=|==|!=|<=|>=|\*\*|<<|>>|&&|\|\||\+\+|[\[\](){},;:+\-*/%^@=<>!&|~])",
     re.DOTALL,
 )
 _ANNOTATION = re.compile(r"@[^\n]*")
+# From the loosest to the tightest; unary operators bind tighter than all of them, and powers tighter still.
+_LEVELS = (
+    ("||",), ("&&",), ("|",), ("^",), ("&",), ("==", "!="), ("<", "<=", ">", ">="), ("<<", ">>"), ("+", "-"),
+    ("*", "/", "%"),
+)  # fmt: skip
+_TIGHTNESS = {symbol: level for level, symbols in enumerate(_LEVELS) for symbol in symbols}
 
 
 class Token(NamedTuple):
@@ -36,39 +34,46 @@ class Token(NamedTuple):
     line: int
 
 
-class Call(NamedTuple):
-    """A gate call: its modifiers (name, argument), angles, and operands (name, index or None)."""
+class Operand(NamedTuple):
+    """Qubits or bits as the program names them: a register, or what indices choose of it."""
 
-    modifiers: tuple[tuple[str, Evaluate | None], ...]
     name: str
-    angles: tuple[Evaluate, ...]
-    operands: tuple[tuple[str, Evaluate | None], ...]
+    value: Evaluate
+    indexed: bool
     line: int
-
-
-def at_line(line: int, message: str) -> InputError:
-    return InputError(f"OpenQASM line {line}: {message}")
 
 
 class Parser:
     """The tokens of a program, taken one after the other; what is read need not be declared."""
 
     def __init__(self, text: str):
-        self.tokens, self.at = list(_tokens(text)), 0
+        self.source, self.tokens, self.at = _tokens(text), list[Token](), 0
+        self.version = 2
+        self.real_division = False  # in the arguments of `pow`, whose 1/2 is a square root
+
+    def _have(self, ahead: int) -> bool:
+        while self.at + ahead >= len(self.tokens):
+            found = next(self.source, None)
+            if found is None:
+                return False
+            self.tokens.append(found)
+        return True
 
     @property
     def ended(self) -> bool:
-        return self.at >= len(self.tokens)
+        return not self._have(0)
 
     @property
     def line(self) -> int:
-        return self.tokens[min(self.at, len(self.tokens) - 1)].line if self.tokens else 1
+        if not self._have(0) and not self.tokens:
+            return 1
+        return self.tokens[min(self.at, len(self.tokens) - 1)].line
 
     def error(self, message: str) -> InputError:
         return at_line(self.line, message)
 
     def peek(self, ahead: int = 0) -> str:
-        return self.tokens[self.at + ahead].text if self.at + ahead < len(self.tokens) else ""
+        return self.tokens[self.at + ahead].text if self._have(ahead) else ""
 
     def next(self) -> str:
         if self.ended:
@@ -90,7 +95,7 @@ class Parser:
 
     def word(self) -> str:
         line, found = self.line, self.next()
-        if not (found[0].isalpha() or found[0] == "_"):
+        if not is_name(found):
             raise at_line(line, f"expected a name, found {found!r}.")
         return found
 
@@ -106,72 +111,88 @@ class Parser:
                     self.expect(end)
                 return found
 
-    def call(self) -> Call:
-        modifiers = []
-        while self.peek() in ("ctrl", "negctrl", "inv", "pow"):
-            name, argument = self.next(), None
-            if self.accept("("):
-                argument = self.expression()
-                self.expect(")")
-            self.expect("@")
-            modifiers.append((name, argument))
+    def type(self) -> "TypeOf":
+        """`int[32]`, `array[float[64], 3, 2]`, `qubit[4]`, …: what was written, whose sizes are expressions."""
         line, name = self.line, self.word()
-        angles = self.listed(self.expression, ")") if self.accept("(") else []
-        operands = [] if self.peek() == ";" else self.listed(self.operand)
-        self.expect(";")
-        return Call(tuple(modifiers), name, tuple(angles), tuple(operands), line)
+        if name != "array":
+            size = None
+            if self.accept("["):
+                size = self.expression()
+                self.expect("]")
+            return TypeOf(name, size, (), line)
+        self.expect("[")
+        inner = self.type()
+        sizes = []
+        while self.accept(","):
+            sizes.append(self.expression())
+        self.expect("]")
+        return TypeOf(inner.name, inner.size, tuple(sizes), line)
 
-    def operand(self) -> tuple[str, Evaluate | None]:
-        name = self.word()
-        if not self.accept("["):
-            return name, None
+    def operand(self, what: str = "qubits") -> Operand:
+        """A name with indices."""
+        line, name = self.line, self.word()
+        value, indexed = _named(name, line, what), False
+        while self.accept("["):
+            value, indexed = self.indexed(value, name, line), True
+        return Operand(name, value, indexed, line)
+
+    def indexed(self, value: Evaluate, name: str, line: int) -> Evaluate:
+        """What the indices that follow choose: a number, several for an array, a range, or a set."""
+        version = self.version
         if self.accept("{"):
             chosen = self.listed(self.expression, "}")
             self.expect("]")
-            return name, lambda names: [one(names) for one in chosen]
-        line, bounds = self.line, self.bounds()
-        if len(bounds) == 1:
-            return name, bounds[0]
-        return name, lambda names: with_end([bound(names) for bound in bounds], line)
+            return lambda names: element(value(names), name, [one(names) for one in chosen], line, version)
+        bounds = self.bounds()
+        if len(bounds) > 1:
+            return lambda names: element(
+                value(names), name, tuple(bound and bound(names) for bound in bounds), line, version
+            )
+        index = bounds[0]
+        return lambda names: element(value(names), name, index(names), line, version)
 
-    def bounds(self) -> list[Evaluate]:
-        """What stands between brackets: an index, or start and stop, or start, step and stop of a range."""
-        line, bounds = self.line, [self.expression()]
+    def bounds(self) -> list[Any]:
+        """What stands between brackets: an index, or start and stop, or start, step and stop of a range.
+
+        Bounds of a range that are not written are None; [i, j] is [i][j].
+        """
+        line = self.line
+        bounds: list[Any] = [None if self.peek() == ":" else self.expression()]
         while self.accept(":"):
-            bounds.append(self.expression())
-        self.expect("]")
+            bounds.append(None if self.peek() in ("]", ":") else self.expression())
         if len(bounds) > 3:
             raise at_line(line, "a range has a start, a step and a stop, as in [0:2:8].")
+        if self.peek() == "," and len(bounds) == 1:
+            self.tokens[self.at : self.at + 1] = [Token("]", line), Token("[", line)]
+        self.expect("]")
         return bounds
 
-    # expressions, as functions of the names' values
-
-    def expression(self) -> Evaluate:
-        left = self.term()
-        while self.peek() in ("+", "-"):
-            left = self.binary(self.next(), left, self.term())
+    def expression(self, level: int = 0) -> Evaluate:
+        """Operators that bind at least as tightly as `level`, from the left to the right."""
+        left = self.unary()
+        while (found := _TIGHTNESS.get(self.peek(), -1)) >= level:
+            if self.version == 2 and self.peek() == "^":
+                break
+            left = self.binary(self.next(), left, self.expression(found + 1))
         return left
 
-    def term(self) -> Evaluate:
-        left = self.factor()
-        while self.peek() in ("*", "/"):
-            left = self.binary(self.next(), left, self.factor())
-        return left
-
-    def factor(self) -> Evaluate:
-        if self.accept("-"):
-            inner = self.factor()
-            return lambda names: -inner(names)
-        if self.accept("+"):
-            return self.factor()
+    def unary(self) -> Evaluate:
+        line, symbol = self.line, self.peek()
+        if symbol in ("-", "+", "!", "~"):
+            self.next()
+            inner = self.unary()
+            return inner if symbol == "+" else lambda names: apply("unary " + symbol, line, inner(names))
         base = self.atom()
-        if self.peek() in ("^", "**"):
-            return self.binary(self.next(), base, self.factor())
+        if self.peek() == ("^" if self.version == 2 else "**") or self.peek() == "**":
+            self.next()
+            return self.binary("**", base, self.unary(), "^" if self.version == 2 else "**")
         return base
 
-    def binary(self, symbol: str, left: Evaluate, right: Evaluate) -> Evaluate:
+    def binary(self, symbol: str, left: Evaluate, right: Evaluate, written: str | None = None) -> Evaluate:
         line = self.line
-        return lambda names: _evaluated(symbol, line, left(names), right(names))
+        if symbol == "/" and (self.version == 2 or self.real_division):
+            symbol, written = "real /", "/"
+        return lambda names: apply(symbol, line, left(names), right(names), written=written)
 
     def atom(self) -> Evaluate:
         line, text = self.line, self.next()
@@ -179,24 +200,94 @@ class Parser:
             inner = self.expression()
             self.expect(")")
             return inner
+        if text == "{":  # the elements of an array
+            items = self.listed(self.expression, "}")
+            return lambda names: [item(names) for item in items]
         if text[0] in ".0123456789":
-            number = int(text) if text.isdigit() and len(text) < 20 else float(text)
-            if math.isinf(number):
-                raise at_line(line, "the number is too large.")
+            number = _number(text, line)
             return lambda names: number
-        if text in _FUNCTIONS and self.accept("("):
-            argument = self.expression()
-            self.expect(")")
-            return lambda names: _evaluated(text, line, argument(names))
-        if not (text[0].isalpha() or text[0] == "_"):
+        if text[0] == '"' and set(text) <= set('"01_'):
+            bits = Bits(int(b) for b in reversed(text.strip('"').replace("_", "")))
+            return lambda names: bits
+        if not is_name(text):
             raise at_line(line, f"expected a number or a name, found {text!r}.")
+        if text == "measure":
+            operand = self.operand()
+            return lambda names: names["measure"](operand.value(names), line)
+        if text in TYPES and self.peek() in ("[", "("):
+            return self.cast(text, line)
+        if self.peek() == "(":
+            return self.function(text, line)
+        value = _named(text, line)
+        while self.accept("["):
+            value = self.indexed(value, text, line)
+        return value
 
-        def name(names):
-            if text not in names:
-                raise at_line(line, f"unknown name {text!r}.")
-            return names[text]
+    def cast(self, name: str, line: int) -> Evaluate:
+        self.at -= 1
+        of, _ = self.type(), self.expect("(")
+        inner = self.expression()
+        self.expect(")")
+        return lambda names: convert(inner(names), of.known(names), line)
 
-        return name
+    def function(self, name: str, line: int) -> Evaluate:
+        self.next()
+        arguments = self.listed(self.expression, ")")
+        if name in FUNCTIONS:
+            return lambda names: apply(name, line, *(a(names) for a in arguments))
+        called = _named(name, line)
+
+        def call(names):
+            function = called(names)
+            if not callable(function):
+                raise at_line(line, f"{name!r} is not a function.")
+            return function([a(names) for a in arguments], line)
+
+        return call
+
+
+class TypeOf(NamedTuple):
+    """A type as it is written."""
+
+    name: str
+    size: Evaluate | None
+    shape: tuple[Evaluate, ...]
+    line: int
+
+    def known(self, names: Mapping[str, Any]) -> Type:
+        size = None if self.size is None else self.size(names)
+        return Type.of(self.name, size, tuple(s(names) for s in self.shape), self.line)
+
+
+def is_name(text: str) -> bool:
+    return text[0].isalpha() or text[0] in "_$"
+
+
+def range_of(bounds: list[Any], line: int) -> Evaluate:
+    """What a loop runs over, of a start, perhaps a step, and a stop, which belongs to it."""
+    if len(bounds) == 1 or None in bounds:
+        raise at_line(line, "a loop needs a range, as in [0:9].")
+    return lambda names: with_end([bound(names) for bound in bounds], line)
+
+
+def _named(name: str, line: int, what: str = "name") -> Evaluate:
+    def value(names):
+        try:
+            return names[name]
+        except KeyError:
+            raise at_line(line, f"unknown {what} {name!r}.") from None
+
+    return value
+
+
+def _number(text: str, line: int) -> int | float:
+    digits = text.replace("_", "")
+    if digits[:2].lower() in ("0x", "0b", "0o"):
+        return int(digits, 0)
+    number = int(digits) if digits.isdigit() and len(digits) < 20 else float(digits)
+    if number == float("inf"):
+        raise at_line(line, "the number is too large.")
+    return number
 
 
 def _tokens(text: str) -> Iterator[Token]:
@@ -211,47 +302,3 @@ def _tokens(text: str) -> Iterator[Token]:
             yield Token(last, line)
         line += match[0].count("\n")
         at = match.end()
-
-
-def _evaluated(name: str, line: int, *arguments: Any) -> Any:
-    """The value of a function or an operator: an integer of 64 bits, a finite number, or a multiple of an input."""
-
-    def error(message):
-        return at_line(line, (f"{name}({arguments[0]})" if name in _FUNCTIONS else repr(name)) + f": {message}")
-
-    act = _OPERATORS.get(name) or _FUNCTIONS[name]
-    try:
-        value = act(*arguments)
-        if isinstance(value, int) and value.bit_length() > 64:
-            value = float(value)
-    except TypeError:
-        raise at_line(line, "only multiples of an input can be angles.") from None
-    except ZeroDivisionError:
-        raise error("division by zero.") from None
-    except OverflowError:
-        raise error("the value is too large.") from None
-    except ValueError:
-        raise error("there is no real value.") from None
-    if isinstance(value, complex):
-        raise error("there is no real value.")
-    if math.isinf(getattr(value, "factor", value)):
-        raise error("the value is too large.")
-    return value
-
-
-def whole(value: Any, line: int, what: str) -> int:
-    """The value as an integer."""
-    if not isinstance(value, int | float):
-        raise at_line(line, f"{what} must be an integer, not an input, whose value is not known.")
-    if value != int(value):
-        raise at_line(line, f"{what} must be an integer, not {value}.")
-    return int(value)
-
-
-def with_end(bounds: list[Any], line: int) -> range:
-    """The range from start, stop or start, step, stop, with the stop."""
-    start, *steps, stop = (whole(bound, line, "a bound of a range") for bound in bounds)
-    step = steps[0] if steps else 1
-    if not step:
-        raise at_line(line, "the step of a range must not be zero.")
-    return range(start, stop + (1 if step > 0 else -1), step)

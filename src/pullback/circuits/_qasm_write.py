@@ -10,12 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from pullback.circuits._qasm_gates import u3_angles
 from pullback.core import InputError
 
 _PLAIN = {
     "I": "id", "X": "x", "Y": "y", "Z": "z", "H": "h", "S": "s", "T": "t", "SX": "sx", "Rx": "rx", "Ry": "ry",
     "Rz": "rz", "U3": "u3", "SWAP": "swap",
 }  # fmt: skip
+# The gates of the libraries that are written, and their adjoints.
+QELIB = frozenset(["sdg", "tdg", "sxdg"])
+STDGATES = frozenset(["sdg", "tdg"])
 _CONTROLLED = {"X": "cx", "Y": "cy", "Z": "cz", "H": "ch", "Rx": "crx", "Ry": "cry", "Rz": "crz", "SWAP": "cswap"}
 
 
@@ -54,6 +58,7 @@ def write_qasm(circuit: Any, version: int = 2) -> str:
 class _Writer:
     def __init__(self, version: int, n: int):
         self.version, self.n = version, n
+        self.library = STDGATES if version == 3 else QELIB
         self.lines: list[str] = []
 
     def operation(self, operation, angles, couplings, given) -> None:
@@ -118,15 +123,7 @@ class _Writer:
                 "elementary gates."
             )
         u = given.conj().T if operation.adjoint else given
-        theta = 2 * math.atan2(abs(u[1, 0]), abs(u[0, 0]))
-        phase = float(np.angle(u[0, 0])) if abs(u[0, 0]) > abs(u[1, 0]) else None
-        if phase is None:
-            phi = 0.0 if abs(u[0, 0]) < 1e-15 else float(np.angle(u[1, 0]) - np.angle(u[0, 0]))
-            phase = float(np.angle(u[1, 0])) - phi
-            lam = float(np.angle(-u[0, 1])) - phase
-        else:
-            lam = float(np.angle(u[1, 1])) - phase if abs(u[1, 0]) < 1e-15 else float(np.angle(-u[0, 1])) - phase
-            phi = 0.0 if abs(u[1, 0]) < 1e-15 else float(np.angle(u[1, 0])) - phase
+        theta, phi, lam, phase = u3_angles(u)
         self.gate("U3", [theta, phi, lam], operation.qubits, controls)
         if controls:
             *rest, (q, value) = controls
@@ -253,11 +250,10 @@ class _Writer:
             if not name:  # S, T and SX have no controlled form in the libraries
                 name, extra = _PLAIN[kind], used
             prefix = "ctrl @ " * extra
-        if adjoint:
-            if controls:
-                prefix += "inv @ "
-            else:
-                name += "dg"
+        if adjoint and name + "dg" in self.library:
+            name += "dg"
+        elif adjoint:
+            prefix += "inv @ "
         if angles:
             name += "(" + ",".join(map(repr, map(float, angles))) + ")"
         return f"{prefix}{name} " + ",".join(f"q[{q}]" for q in (*controls, *qubits)) + ";"
