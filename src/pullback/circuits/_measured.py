@@ -24,7 +24,7 @@ from pullback.core import InputError
 
 _MOST_BRANCHES = 20  # outcomes that are enumerated
 _MOST_BITS = 24  # of a table of probabilities
-_MOST_AMPLITUDES = 1 << 24  # of trajectories at once
+_MOST_AMPLITUDES = 1 << 22  # of trajectories at once
 
 
 class MeasuredCircuit(eqx.Module):
@@ -221,7 +221,6 @@ def _holds(guard: Guard, outcomes: list[Any]) -> Any:
     return reduce(jnp.logical_or, every)
 
 
-@partial(eqx.filter_jit)
 def _trajectories(measured: MeasuredCircuit, key: Array, count: int) -> tuple[Array, list[Array]]:
     """States at the end, (count, N), and the outcomes, (count,) each, drawn as they come.
 
@@ -231,10 +230,10 @@ def _trajectories(measured: MeasuredCircuit, key: Array, count: int) -> tuple[Ar
     gates = measured.gates
     psi = jnp.broadcast_to(zero_state(gates.n, jnp.result_type(gates.parameters, jnp.complex64)), (count, 1 << gates.n))
     outcomes: list[Any] = []
-    slices = _Slices(gates.program)
+    slices = _Slices(gates)
     for event in measured.events:
         if isinstance(event, Gates):
-            new = state(gates.of_program(slices.next(event.count)), psi)
+            new = _run(slices.next(event.count), psi)
         else:
             key, one = jax.random.split(key)
             new, found = _collapsed(psi, event.qubit, jax.random.uniform(one, (count,)))
@@ -246,6 +245,10 @@ def _trajectories(measured: MeasuredCircuit, key: Array, count: int) -> tuple[Ar
     return psi, outcomes
 
 
+_run = eqx.filter_jit(state)
+
+
+@partial(jax.jit, static_argnums=1)
 def _collapsed(psi, qubit, uniforms):
     """The states after a measurement, and its outcomes."""
     halves = psi.reshape(len(psi), -1, 2, 1 << qubit)
@@ -262,21 +265,22 @@ def _flipped(psi, qubit):
 
 
 class _Slices:
-    """A program, so many operations at a time; each part has all parameters."""
+    """A circuit, so many operations at a time; parts that differ in their parameters only are the same program."""
 
-    def __init__(self, program: Program):
-        self.program, self.at, self.angle, self.matrix = program, 0, 0, 0
+    def __init__(self, gates: Circuit):
+        self.gates, self.at, self.angle, self.matrix = gates, 0, 0, 0
 
-    def next(self, count: int) -> Program:
-        program, start, angle, matrix = self.program, self.at, self.angle, self.matrix
+    def next(self, count: int) -> Circuit:
+        program, start, angle, matrix = self.gates.program, self.at, self.angle, self.matrix
         word = program.word[start : start + count]
         operations = [program.alphabet[k] for k in word]
         self.at += count
         self.angle += sum(o.angles for o in operations)
         self.matrix += sum(o.kind == "matrix" for o in operations)
         used, new = np.unique(word, return_inverse=True)
-        angles = slice(angle, self.angle)
-        return Program(
-            program.n, tuple(program.alphabet[k] for k in used), new, program.slots[angles], program.factors[angles],
-            program.matrices[matrix : self.matrix], program.parameters,
+        slots, own = np.unique(program.slots[angle : self.angle], return_inverse=True)
+        part = Program(
+            program.n, tuple(program.alphabet[k] for k in used), new, own, program.factors[angle : self.angle],
+            program.matrices[matrix : self.matrix], len(slots),
         )  # fmt: skip
+        return self.gates.of_program(part, parameters=self.gates.parameters[slots])

@@ -9,7 +9,6 @@ _UNSUPPORTED = {
     "extern": "functions of other programs are",
     **dict.fromkeys(("defcal", "cal", "defcalgrammar"), "pulses are"),
     "complex": "complex numbers are",
-    "nop": "this statement is",
 }
 _ASSIGNMENTS = ("=", "+=", "-=", "*=", "/=", "%=", "**=", "^=", "&=", "|=", "~=", "<<=", ">>=")
 _MODIFIERS = ("ctrl", "negctrl", "inv", "pow")
@@ -104,7 +103,7 @@ class Syntax(Parser):
                 while self.accept("++"):
                     operands.append(self.operand())
                 parts = new, operands
-            case "barrier" | "delay":
+            case "barrier" | "delay" | "nop":
                 self.next()
                 if name == "delay":
                     self.skip("]")
@@ -142,7 +141,7 @@ class Syntax(Parser):
             raise self.error(f"expected ';', found {self.peek() or 'the end'!r}.")
         else:  # what follows may be no token at all
             self.at += 1
-        return Statement(line, "barrier" if name == "delay" else name, parts)
+        return Statement(line, "barrier" if name in ("delay", "nop") else name, parts)
 
     def skip(self, end: str) -> None:
         depth = 0

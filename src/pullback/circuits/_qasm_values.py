@@ -15,7 +15,10 @@ from pullback.circuits._blocks import Shared
 from pullback.circuits._qasm_outcomes import Dependent, lift
 from pullback.core import InputError
 
-CONSTANTS = {"pi": math.pi, "π": math.pi, "tau": math.tau, "τ": math.tau, "euler": math.e, "ℇ": math.e}
+CONSTANTS = {
+    "pi": math.pi, "π": math.pi, "tau": math.tau, "τ": math.tau, "euler": math.e, "ℇ": math.e, "true": True,
+    "false": False,
+}  # fmt: skip
 _WIDTH = 64  # of integers whose size is not given
 
 
@@ -220,13 +223,14 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "%": _remainder, "**": _power, "&": operator.and_, "|": operator.or_, "^": operator.xor,
     "<<": _shifted(1), ">>": _shifted(-1), "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
     ">": operator.gt, ">=": operator.ge, "&&": lambda a, b: bool(a) and bool(b), "||": lambda a, b: bool(a) or bool(b),
-    "unary -": operator.neg, "unary !": operator.not_, "unary ~": _complement,
+    "unary -": lambda a: Sized(-a, a.width) if isinstance(a, Sized) else -a, "unary !": operator.not_,
+    "unary ~": _complement,
 }  # fmt: skip
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sin": math.sin, "cos": math.cos, "tan": math.tan, "exp": math.exp, "ln": math.log, "log": math.log,
     "sqrt": math.sqrt, "arcsin": math.asin, "arccos": math.acos, "arctan": math.atan, "pow": _power,
     "mod": _remainder, "floor": lambda a: float(math.floor(a)), "ceiling": lambda a: float(math.ceil(a)),
-    "popcount": lambda a: Sized(a, a.width).bit_count(), "rotl": _rotated, "rotr": lambda a, by: _rotated(a, -by),
+    "popcount": lambda a: int(a).bit_count(), "rotl": _rotated, "rotr": lambda a, by: _rotated(a, -by),
     "sizeof": len,
 }  # fmt: skip
 
