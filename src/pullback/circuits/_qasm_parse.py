@@ -1,10 +1,10 @@
 """The tokens of OpenQASM, and its expressions as functions of the names' values (`_qasm_values` does the arithmetic).
 
-Tokens are made as they are needed, so that what stands after `end;` may be anything.
+Where the tokens end since one cannot be read, the error waits until it is needed: what follows `end;` may be anything.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from pullback.circuits._qasm_values import FUNCTIONS, Bits, Type, apply, at_line, convert, element, with_end
@@ -29,11 +29,6 @@ _LEVELS = (
 _TIGHTNESS = {symbol: level for level, symbols in enumerate(_LEVELS) for symbol in symbols}
 
 
-class Token(NamedTuple):
-    text: str
-    line: int
-
-
 class Operand(NamedTuple):
     """Qubits or bits as the program names them: a register, or what indices choose of it."""
 
@@ -47,17 +42,17 @@ class Parser:
     """The tokens of a program, taken one after the other; what is read need not be declared."""
 
     def __init__(self, text: str):
-        self.source, self.tokens, self.at = _tokens(text), list[Token](), 0
+        self.at = 0
+        self.tokens, self.unreadable = _tokens(text)
         self.version = 2
         self.real_division = False  # in the arguments of `pow`, whose 1/2 is a square root
 
     def _have(self, ahead: int) -> bool:
-        while self.at + ahead >= len(self.tokens):
-            found = next(self.source, None)
-            if found is None:
-                return False
-            self.tokens.append(found)
-        return True
+        if self.at + ahead < len(self.tokens):
+            return True
+        if self.unreadable is not None:
+            raise self.unreadable
+        return False
 
     @property
     def ended(self) -> bool:
@@ -65,21 +60,27 @@ class Parser:
 
     @property
     def line(self) -> int:
-        if not self._have(0) and not self.tokens:
-            return 1
-        return self.tokens[min(self.at, len(self.tokens) - 1)].line
+        try:
+            return self.tokens[self.at][1]
+        except IndexError:
+            return self.tokens[-1][1] if self.tokens else 1
 
     def error(self, message: str) -> InputError:
         return at_line(self.line, message)
 
     def peek(self, ahead: int = 0) -> str:
-        return self.tokens[self.at + ahead].text if self._have(ahead) else ""
+        try:
+            return self.tokens[self.at + ahead][0]
+        except IndexError:
+            self._have(ahead)
+            return ""
 
     def next(self) -> str:
-        if self.ended:
+        found = self.peek()
+        if not found:
             raise self.error("the program ends in the middle of a statement.")
         self.at += 1
-        return self.tokens[self.at - 1].text
+        return found
 
     def accept(self, text: str) -> bool:
         if self.peek() == text:
@@ -163,7 +164,7 @@ class Parser:
         if len(bounds) > 3:
             raise at_line(line, "a range has a start, a step and a stop, as in [0:2:8].")
         if self.peek() == "," and len(bounds) == 1:
-            self.tokens[self.at : self.at + 1] = [Token("]", line), Token("[", line)]
+            self.tokens[self.at : self.at + 1] = [("]", line), ("[", line)]
         self.expect("]")
         return bounds
 
@@ -171,8 +172,6 @@ class Parser:
         """Operators that bind at least as tightly as `level`, from the left to the right."""
         left = self.unary()
         while (found := _TIGHTNESS.get(self.peek(), -1)) >= level:
-            if self.version == 2 and self.peek() == "^":
-                break
             left = self.binary(self.next(), left, self.expression(found + 1))
         return left
 
@@ -290,15 +289,18 @@ def _number(text: str, line: int) -> int | float:
     return number
 
 
-def _tokens(text: str) -> Iterator[Token]:
-    at, line, last = 0, 1, ";"
+def _tokens(text: str) -> tuple[list[tuple[str, int]], InputError | None]:
+    """The tokens with their lines, and why there are no more if they end before the text."""
+    at, line, last, found = 0, 1, ";", []
     while at < len(text):
         is_annotation = text[at] == "@" and last in (";", "{", "}")  # elsewhere it follows a modifier
         match = (_ANNOTATION if is_annotation else _TOKEN).match(text, at)
         if match is None:
-            raise at_line(line, f"cannot read {text[at]!r}.")
-        if match.lastgroup not in ("skip", None):
-            last = match[0]
-            yield Token(last, line)
-        line += match[0].count("\n")
+            return found, at_line(line, f"cannot read {text[at]!r}.")
         at = match.end()
+        if match.lastgroup in ("skip", None):
+            line += match[0].count("\n")
+        else:
+            last = match[0]
+            found.append((last, line))
+    return found, None
