@@ -10,7 +10,7 @@ from pullback.circuits._qasm_outcomes import TooManyCases, lift
 from pullback.circuits._qasm_syntax import Body, Statement
 from pullback.circuits._qasm_values import Bits, Qubits, Type, apply, at_line, convert, whole
 
-_MOST_PASSES = 1_000_000
+_MOST_PASSES = {"for": 10_000_000, "while": 10_000}  # of all loops of the kind together
 
 
 class End(Exception):
@@ -39,7 +39,7 @@ class Control:
     """
 
     def __init__(self, names: dict[str, Any]):
-        self.line, self.passes = 1, 0
+        self.line, self.passes = 1, dict.fromkeys(_MOST_PASSES, 0)
         self.guard: Any = True  # or a value that depends on outcomes
         self.entry: Any = True  # the guard with which the innermost loop or subroutine was entered
         self.globals = names
@@ -159,9 +159,9 @@ class Control:
         return False
 
     def count_pass(self, line: int, name: str) -> None:
-        self.passes += 1
-        if self.passes > _MOST_PASSES:
-            raise at_line(line, f"`{name}`: more than {_MOST_PASSES} passes through loops.")
+        self.passes[name] += 1
+        if self.passes[name] > _MOST_PASSES[name]:
+            raise at_line(line, f"`{name}`: more than {_MOST_PASSES[name]} passes through loops.")
 
     def leave(self, line: int, leaving: Exception, entry: Any) -> None:
         if self.guard is not entry:
