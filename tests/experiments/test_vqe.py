@@ -47,6 +47,23 @@ def test_a_stationary_point_above_the_ground_energy_has_not_converged(tmp_path):
     assert "Adam 4 above it, gradient 0.0e+00, 5 steps" in result.message and "zeros are often" in result.message
 
 
+def test_a_circuit_with_its_own_includes_resumes_elsewhere(tmp_path):
+    """What the program includes is part of what the run reads: it is copied with it."""
+    folder = tmp_path / "mine"
+    (folder / "lib").mkdir(parents=True)
+    (folder / "lib" / "words.inc").write_text('include "deeper.inc";\ngate turn(t) a { up(t) a; }\n')
+    (folder / "lib" / "deeper.inc").write_text("gate up(t) a { ry(t) a; }\n")
+    program = folder / "circuit.qasm"
+    program.write_text('OPENQASM 3.0;\ninclude "stdgates.inc";\ninclude "lib/words.inc";\nqubit q;\nturn(0.3) q;\n')
+    (folder / "model.txt").write_text("1.0 Z0\n")
+    experiment = VQE(hamiltonian=folder / "model.txt", qasm=program, steps=40, optimiser=("lbfgs",))
+    result = execute(experiment, tmp_path / "run", quiet=True)
+    assert result.converged
+    assert sorted(p.name for p in (tmp_path / "run" / "files" / "qasm").rglob("*") if p.is_file()) == [
+        "circuit.qasm", "deeper.inc", "words.inc",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("options", "text", "message"),
     [

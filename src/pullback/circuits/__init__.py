@@ -55,6 +55,7 @@ from pullback.circuits._layouts import variational_circuit
 from pullback.circuits._measured import MeasuredCircuit
 from pullback.circuits._pauli import PauliString, PauliSum, heisenberg, transverse_ising
 from pullback.circuits._program import Operation
+from pullback.circuits._qasm_read import qasm_includes
 from pullback.circuits._states import (
     density_matrix,
     entanglement_entropy,
@@ -73,6 +74,7 @@ __all__ = [
     # circuits
     "Circuit",
     "MeasuredCircuit",
+    "qasm_includes",
     "Operation",
     "gate_count",
     "variational_circuit",

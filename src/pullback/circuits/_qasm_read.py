@@ -9,6 +9,7 @@ the order of their declaration, and qubit 0 of the first is qubit 0 of the circu
 Source: A. Cross et al., arXiv:1707.03429 (OpenQASM 2), arXiv:2104.14722 (OpenQASM 3).
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -82,6 +83,20 @@ def _library() -> dict[str, Meaning]:
     reader = _Reader(STANDARD, {})
     reader.program(DEFINED, ())
     return reader.gates.known
+
+
+def qasm_includes(path: Path) -> list[Path]:
+    """The files that an OpenQASM program includes, and those that these include; libraries and missing files are not
+    among them."""
+    found, waiting = dict[Path, None](), [path]
+    while waiting:
+        file = waiting.pop()
+        for name in re.findall(r'^\s*include\s*"([^"\n]+)"\s*;', _file(file, "qasm_includes"), flags=re.MULTILINE):
+            below = file.parent / name
+            if name not in LIBRARIES and below.is_file() and below not in found:
+                found[below] = None
+                waiting.append(below)
+    return [*found]
 
 
 def _file(path: Path, who: str) -> str:

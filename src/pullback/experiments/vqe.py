@@ -9,8 +9,16 @@ import numpy as np
 import scipy.sparse.linalg
 from matplotlib.figure import Figure
 
-from pullback.circuits import Circuit, PauliSum, expect, heisenberg, round_trip_error, variational_circuit
-from pullback.core import RESULTS, InputError, data_file, text_lines
+from pullback.circuits import (
+    Circuit,
+    PauliSum,
+    expect,
+    heisenberg,
+    qasm_includes,
+    round_trip_error,
+    variational_circuit,
+)
+from pullback.core import RESULTS, InputError
 from pullback.plots import curves, new_figure
 from pullback.runs import LBFGS, Adam, Experiment, GradientDescent, Result, Run, minimise, option
 
@@ -52,7 +60,7 @@ class VQE(Experiment):
     """
 
     hamiltonian: Path | None = option(None, "file with the terms of a Hamiltonian (.txt)")
-    qasm: Path | None = option(None, "file with a circuit (.qasm)")
+    qasm: Path | None = option(None, "file with a circuit (.qasm)", also=qasm_includes)
     qubits: int = option(10, "number of qubits", ge=2, le=_MOST)
     depth: int = option(10_000, "number of layers", ge=1)
     optimiser: tuple[str, ...] = option(("gd", "adam", "lbfgs"), "optimisers, of gd, adam and lbfgs")
@@ -71,7 +79,7 @@ class VQE(Experiment):
         unknown = [name for name in self.optimiser if name not in _OPTIMISERS]
         if unknown or not self.optimiser or len(set(self.optimiser)) < len(self.optimiser):
             raise InputError(f"--optimiser: needs different ones of {', '.join(_OPTIMISERS)}; got {self.optimiser}")
-        circuit = None if self.qasm is None else Circuit.from_qasm(_text(self.qasm))
+        circuit = None if self.qasm is None else Circuit.from_qasm(self.qasm)
         n = self.qubits if circuit is None else circuit.n
         hamiltonian = heisenberg(n) if self.hamiltonian is None else PauliSum.from_file(self.hamiltonian, circuit and n)
         if hamiltonian.n > _MOST:
@@ -162,10 +170,6 @@ class VQE(Experiment):
 def _padded(values: np.ndarray, length: int) -> np.ndarray:
     """An optimiser that cannot go lower stops before the others."""
     return np.append(values, np.full(length - len(values), np.nan))
-
-
-def _text(path: Path) -> str:
-    return "\n".join(text_lines(data_file(path)))
 
 
 def _ground_energy(hamiltonian: PauliSum) -> float:
