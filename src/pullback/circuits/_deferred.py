@@ -19,9 +19,9 @@ Guard = tuple[Cube, ...] | None
 
 
 class Gates(NamedTuple):
-    """The next `count` gates, where the guard holds: in one of its disjoint cubes of outcomes; None: always."""
+    """The next `number` gates, where the guard holds: in one of its disjoint cubes of outcomes; None: always."""
 
-    count: int
+    number: int
     guard: Guard
 
 
@@ -61,7 +61,7 @@ def deferred(program: Program, events: tuple[Event, ...]) -> Deferred:
     for event in events:
         match event:
             case Gates():
-                for _ in range(event.count):
+                for _ in range(event.number):
                     maker.gate(event.guard)
             case Measure():
                 maker.measure(event)

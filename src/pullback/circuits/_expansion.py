@@ -73,8 +73,9 @@ class Rows(NamedTuple):
     def empty(cls, place, width: int, *places) -> "Rows":
         """Rows of these places, without all else."""
         one, more = len(place), (len(place), width)
-        none = [np.full(shape, -1, np.int32) for shape in (one, one, one, more, more)]
-        return cls(*none[:4], np.zeros(more), none[4], place, *places)
+        name, given, draws, slots, couplings = (np.full(s, -1, np.int32) for s in (one, one, one, more, more))
+        masks, targets, touched = places
+        return cls(name, given, draws, slots, np.zeros(more), couplings, place, masks, targets, touched)
 
     def fill(self, rows, element: "Element") -> None:
         self.name[rows] = element.name
@@ -231,7 +232,7 @@ def _of_segment(segment, names, like: Rows) -> Rows:
     for key, (recipe, at) in parts.items():
         elements = [*_elements(key, recipe, names)]
         size = count * len(at)
-        each = sum(np.bincount(e.members, minlength=size) for e in elements)
+        each = np.bincount(np.concatenate([e.members for e in elements]), minlength=size)
         require(len(each) == size and np.all(each > 0))
         lengths[:, at] = each.reshape(count, -1)
         found.append((at, elements))

@@ -233,7 +233,7 @@ def _trajectories(measured: MeasuredCircuit, key: Array, count: int) -> tuple[Ar
     slices = _Slices(gates)
     for event in measured.events:
         if isinstance(event, Gates):
-            new = _run(slices.next(event.count), psi)
+            new = _run(slices.next(event.number), psi)
         else:
             key, one = jax.random.split(key)
             new, found = _collapsed(psi, event.qubit, jax.random.uniform(one, (count,)))

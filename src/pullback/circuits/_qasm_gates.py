@@ -260,7 +260,7 @@ def _matrix(n: int, blocks: list[Block]) -> np.ndarray:
 
 def _power_of(u: np.ndarray, exponent: float) -> np.ndarray:
     """u^exponent of a unitary matrix; its eigenvalue −1 counts as exp(iπ)."""
-    t, q = schur(u, output="complex")
+    t, q = schur(u, output="complex")  # pyright: ignore[reportAssignmentType]
     phases = np.angle(np.diag(t))
     phases = np.where(phases < 1e-9 - np.pi, phases + 2 * np.pi, phases)
     return (q * np.exp(1j * exponent * phases)) @ q.conj().T

@@ -366,6 +366,6 @@ class _Reader(Control):
 
     def happened(self, count: int, guard: Guard) -> None:
         if self.events and isinstance(last := self.events[-1], Gates) and last.guard == guard:
-            self.events[-1] = Gates(last.count + count, guard)
+            self.events[-1] = Gates(last.number + count, guard)
         else:
             self.events.append(Gates(count, guard))

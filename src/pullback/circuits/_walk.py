@@ -52,7 +52,8 @@ def walk(segment, layout: Any, deeds: Iterable[Deed]) -> Any:
             continue
         while not waiting:
             act = next(acts, None)
-            require(act is not None)
+            if act is None:
+                raise Mismatch
             if act.named:
                 layout = layout.renamed(act.where)
             else:
@@ -149,7 +150,9 @@ class Amplitudes:
             case "dense":  # the positions of all values of the targets, row by row
                 amplitudes = at[content]
                 require(len(content) == 1 << len(targets) and masks[:3] == (0, 0, 0))
-                rows = sum((np.arange(len(content)) >> j & 1) << q for j, q in enumerate(targets))
+                rows = np.zeros(len(content), int)
+                for j, q in enumerate(targets):
+                    rows |= (np.arange(len(content)) >> j & 1) << q
                 require(np.all(amplitudes[0] & rows[-1] == 0))
                 require(np.array_equal(amplitudes, amplitudes[0] | rows[:, None]))
                 met = np.zeros(len(at), bool)

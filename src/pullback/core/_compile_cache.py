@@ -3,8 +3,8 @@
 Outside `jit`, JAX compiles a loop anew whenever the function in it is a new object, as a closure made by each call is.
 Here the key is what the function does: its jaxpr, with the arrays that it closes over taken out as arguments (`hoist`).
 Two functions with the same text, the same numbers in it and the same options share one program; arrays are handed over
-at each call, so that a closure over a variable that has changed is computed with the new value. (A Python number is part
-of the text: another one is another program. Make it an array.)
+at each call, so that a closure over a variable that has changed is computed with the new value. (A Python number is
+part of the text: another one is another program. Make it an array.)
 
 The programs are for values only: derivative rules play no part in the key.
 """

@@ -30,7 +30,7 @@ _TOKEN = re.compile(
     | (?P<factor>[IXYZ](?:_?\d+|\(\d+\)))
     | (?P<label>[IXYZ]+(?!\w))
     | (?P<word>[A-Za-z]\w*)
-    | (?P<mark>[-+*@\[\]\N{{MINUS SIGN}}])
+    | (?P<mark>[-+*@\[\]\u2212])
     )""",
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )

@@ -248,7 +248,8 @@ def _peak(slope: Any, g: np.ndarray, chi: np.ndarray) -> tuple[tuple[float, floa
             return (np.nan, np.nan), _AT_THE_END
         if not here * derivative(g[j]) < 0:
             return (np.nan, np.nan), _UNRESOLVED
-        top = scipy.optimize.brentq(derivative, *sorted((g[i], g[j])), xtol=1e-12)
+        low, high = sorted((float(g[i]), float(g[j])))
+        top = float(scipy.optimize.brentq(derivative, low, high, xtol=1e-12))  # pyright: ignore[reportArgumentType]
         highest = float(slope(jnp.asarray(top))[0])
     except RuntimeError:  # levels that coincide
         return (np.nan, np.nan), _UNRESOLVED

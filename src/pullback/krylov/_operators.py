@@ -100,7 +100,8 @@ def as_matrix(name: str, operator: Any) -> Array | sparse.JAXSparse:
     if scipy.sparse.issparse(operator):
         entries = scipy.sparse.coo_array(operator)
         places = np.stack([entries.row, entries.col], axis=1)
-        matrix = sparse.BCOO((jnp.asarray(entries.data), jnp.asarray(places)), shape=entries.shape)
+        rows, columns = entries.shape  # pyright: ignore[reportGeneralTypeIssues]
+        matrix = sparse.BCOO((jnp.asarray(entries.data), jnp.asarray(places)), shape=(rows, columns))
     elif isinstance(operator, sparse.JAXSparse):
         matrix = operator
     else:

@@ -71,7 +71,7 @@ def svds(
     x, y = (jax.ShapeDtypeStruct(a.shape, jnp.result_type(x.dtype, y.dtype)) for a in (x, y))
     transpose = jax.linear_transpose(apply, x)
 
-    def both(z: dict[str, Array]) -> dict[str, Array]:
+    def both(z: dict[str, Any]) -> dict[str, Any]:
         return {"u": apply(z["v"]), "v": transpose(z["u"].conj())[0].conj()}
 
     s, z = eigsh(

@@ -268,7 +268,7 @@ def _whole(name: str, given: Any) -> Any:
     if isinstance(given, list | tuple | np.ndarray) and np.ndim(given) == 1:
         return tuple(_whole(name, one) for one in given)
     try:
-        number = float(given)
+        number = float(given)  # pyright: ignore[reportArgumentType]
         if number == int(number):
             return int(number)
     except (TypeError, ValueError, OverflowError):

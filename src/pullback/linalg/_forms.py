@@ -109,7 +109,8 @@ def _linear_in_theta(evaluate, f, spectrum, theta, a, es, dtheta):
 
     def transpose(r, ct):
         # One form for each parameter of f; a function of a matrix has few.
-        flat, unravel = ravel_pytree([jnp.zeros(jnp.shape(t), jnp.result_type(t)) for t in dtheta])  # not dtheta: it is linear
+        # Not dtheta itself, which is linear.
+        flat, unravel = ravel_pytree([jnp.zeros(jnp.shape(t), jnp.result_type(t)) for t in dtheta])
         basis = jnp.eye(flat.size, dtype=flat.dtype)
 
         def pair(direction):

@@ -171,7 +171,8 @@ def _nan_in(trial: _Trial):
             except (PullbackError, RuntimeError, jax.errors.JaxRuntimeError):
                 continue
             if not np.isnan(value):
-                raise ArithmeticError(f"NaN in input {k} gives {value:.6g}{' under jit' if way != trial.subject.number else ''}")
+                where = "" if way == trial.subject.number else " under jit"
+                raise ArithmeticError(f"NaN in input {k} gives {value:.6g}{where}")
     return []
 
 
@@ -196,7 +197,7 @@ def _traces(trial: _Trial):
 
 def _within(flag: Callable[[], Any], run: Callable[[_Trial], list]) -> Callable[[_Trial], list]:
     def trial_within(trial):
-        trial.value(), trial.slope, trial.value(_STEP)  # the references, as they are without the flag
+        _ = trial.value(), trial.slope, trial.value(_STEP)  # the references, as they are without the flag
         with flag():
             return run(trial)
 
