@@ -1,5 +1,7 @@
 """The one place that touches what differs, or may differ, between JAX versions."""
 
+from typing import Any
+
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Primitive, jaxpr_as_fun, set_current_trace
 from jax.extend.core.primitives import closed_call_p
@@ -8,14 +10,36 @@ from jax.interpreters import ad, batching, mlir, partial_eval
 not_mapped = getattr(batching, "not_mapped", None)  # the name is gone in 0.12, its value is still None
 
 
-def vary_alike(arrays: list) -> list:
-    """Inside `shard_map`: the arrays, each marked as varying along every mesh axis along which one of them varies.
+def vary_like(tree: Any, *references: Any) -> Any:
+    """Inside `shard_map`: `tree`, each leaf marked as varying along every mesh axis along which any leaf varies.
 
-    Most of JAX's operations do this by themselves. A primitive of ours must do it, or the transpose hands a varying
-    cotangent to a replicated argument. Elsewhere nothing happens.
+    Leaves of `tree` and of the `references` count. Most of JAX's operations do this by themselves. The start of a loop,
+    whose state will vary as soon as it has met the data, and what a program on the host returns must be told.
+    Elsewhere nothing happens.
     """
-    axes = frozenset().union(*map(_varying, arrays))
-    return [jax.lax.pcast(a, tuple(axes - _varying(a)), to="varying") if axes - _varying(a) else a for a in arrays]
+    axes = frozenset().union(*map(_varying, jax.tree.leaves((tree, references))))
+    return jax.tree.map(lambda a: _vary(a, axes), tree) if axes else tree
+
+
+def is_varying(tree: Any) -> bool:
+    """Whether a leaf varies along an axis of a mesh: only inside `shard_map`, and not with `check_vma=False`."""
+    return any(map(_varying, jax.tree.leaves(tree)))
+
+
+def sum_to_type(a: Any, like: Any) -> Any:
+    """Inside `shard_map`: the cotangent of something that varies as `like` does, from its part `a` on each device.
+
+    It is summed over the mesh axes along which `like` is the same everywhere, as the transpose of JAX's own operations
+    does. Elsewhere nothing happens.
+    """
+    if sum_over := _varying(a) - _varying(like):
+        a = jax.lax.psum(a, tuple(sum_over))
+    return _vary(a, _varying(like))
+
+
+def _vary(a, axes):
+    missing = axes - _varying(a)
+    return jax.lax.pcast(a, tuple(missing), to="varying") if missing else a
 
 
 def within(trace, fun, *tracers):
@@ -25,7 +49,7 @@ def within(trace, fun, *tracers):
 
 
 def _varying(a) -> frozenset:
-    kind = jax.typeof(a)
+    kind = a if isinstance(a, jax.ShapeDtypeStruct) else jax.typeof(a)
     kind = getattr(kind, "manual_axis_type", kind)  # the axes were an attribute of the type itself up to 0.9
     return frozenset(getattr(kind, "varying", None) or getattr(kind, "vma", ()))
 
@@ -38,10 +62,12 @@ __all__ = [
     "ad",
     "batching",
     "closed_call_p",
+    "is_varying",
     "jaxpr_as_fun",
     "mlir",
     "not_mapped",
     "partial_eval",
-    "vary_alike",
+    "sum_to_type",
+    "vary_like",
     "within",
 ]

@@ -37,6 +37,10 @@ class MissingExtraError(PullbackError, ImportError):
 
     def __init__(self, package: str, extra: str, purpose: str):
         super().__init__(f"{purpose} needs the package {package!r}. Install it with: pip install 'pullback[{extra}]'")
+        self._arguments = package, extra, purpose
+
+    def __reduce__(self):  # exceptions are copied and unpickled from their message otherwise
+        return type(self), self._arguments
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +26,18 @@ from jax.core import Tracer
 from jaxtyping import PyTree
 
 from pullback.core._checked import are_checked_under_jit
-from pullback.core._compat import ClosedJaxpr, Primitive, ad, batching, jaxpr_as_fun, mlir, not_mapped, vary_alike
+from pullback.core._compat import (
+    ClosedJaxpr,
+    Primitive,
+    ad,
+    batching,
+    jaxpr_as_fun,
+    mlir,
+    not_mapped,
+    sum_to_type,
+    vary_like,
+)
+from pullback.core._error_if import error_if
 from pullback.core._errors import InputError
 from pullback.core._live import is_live, jvp_of_live
 
@@ -73,20 +83,16 @@ def linear_map(
     flat_residuals, residuals_tree = jax.tree.flatten(jax.tree.map(jnp.asarray, residuals))
     flat_x, unflatten_x = _flatten(x)
     n = len(flat_residuals)
-    varying = vary_alike([*flat_residuals, *flat_x])
-    flat_residuals, flat_x = varying[:n], varying[n:]
     residuals = jax.tree.unflatten(residuals_tree, flat_residuals)
     flat_fun, consts, flat_y, unflatten_y = _flat_program(fun, residuals, flat_x, unflatten_x)
-    flat_transpose, consts_t, flat_back, unflatten_back = _flat_program(fun_transpose, residuals, flat_y, unflatten_y)
-    _check_back(unflatten_back(flat_back), x)
 
+    def typed_transpose(residuals, ct):
+        back = fun_transpose(residuals, ct)
+        _check_back(back, x)
+        return unflatten_x(list(map(sum_to_type, _flatten(back)[0], flat_x)))
+
+    flat_transpose, consts_t, _, _ = _flat_program(typed_transpose, residuals, flat_y, unflatten_y)
     operands = [*consts, *consts_t, *flat_residuals]
-    varying = vary_alike([*operands, *flat_x])
-    if any(a is not b for a, b in zip(varying[len(operands) :], flat_x)):  # because of what the functions close over
-        residuals = jax.tree.unflatten(residuals_tree, varying[len(operands) - n : len(operands)])
-        x = unflatten_x(varying[len(operands) :])
-        return linear_map(fun, fun_transpose, residuals, x, check=check, joint=joint)
-
     sizes = len(consts), len(consts_t)
 
     def program(flat, which):
@@ -171,7 +177,7 @@ def _checked(fun, fun_transpose, operands, flat_x):
     keys = iter(jax.random.split(jax.random.key(0), 2 * len(flat_x) + 64))
 
     def draw(like):
-        return [jax.random.normal(next(keys), jnp.shape(a), jnp.result_type(a)) for a in like]
+        return [vary_like(jax.random.normal(next(keys), jnp.shape(a), jnp.result_type(a)), a) for a in like]
 
     x = draw(flat_x)
     y = fun(*frozen, *x)
@@ -187,8 +193,8 @@ def _checked(fun, fun_transpose, operands, flat_x):
     )
     if isinstance(wrong, Tracer):
         if operands:
-            return eqx.error_if(operands, wrong, message), flat_x
-        return operands, eqx.error_if(flat_x, wrong, message)
+            return error_if(operands, wrong, message), flat_x
+        return operands, error_if(flat_x, wrong, message)
     if wrong:
         raise InputError(f"{message} Found {forward} and {backward}.")
     return operands, flat_x

@@ -33,3 +33,13 @@ class RESULTS(eqx.Enumeration):
     outside_bounds = (
         "The spectrum reaches beyond the bounds that were given or estimated. Pass bounds=(a, b) that contain it."
     )
+
+
+FAILURES = (
+    RESULTS.max_steps_reached,
+    RESULTS.stalled,
+    RESULTS.breakdown,
+    RESULTS.nonfinite,
+    RESULTS.not_separated,
+    RESULTS.outside_bounds,
+)

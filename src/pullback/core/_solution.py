@@ -3,11 +3,13 @@
 from typing import Generic, TypeVar
 
 import equinox as eqx
+import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, PyTree
 
+from pullback.core._error_if import error_if
 from pullback.core._errors import ConvergenceError
-from pullback.core._results import RESULTS
+from pullback.core._results import FAILURES, RESULTS
 
 Value = TypeVar("Value")
 
@@ -43,7 +45,8 @@ class Solution(eqx.Module, Generic[Value]):
         """
         converged = self.converged
         if isinstance(converged, Tracer):
-            return self.result.error_if(self.value, ~converged)
+            codes = [jnp.where(self.result == failure, i, 0) for i, failure in enumerate(FAILURES)]
+            return error_if(self.value, ~converged, [RESULTS[failure] for failure in FAILURES], sum(codes))
         if not converged.all():
             raise ConvergenceError(
                 f"{solver}: {RESULTS[self.result]} Residual {self.residual}, steps {self.steps}.", self

@@ -19,6 +19,9 @@ class _Tag:
     def __repr__(self) -> str:
         return self._name
 
+    def __reduce__(self) -> str:  # by name: tags are compared by identity, and a copy is the tag itself
+        return self._name
+
 
 hermitian = _Tag("hermitian")
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
-from pullback.core import MissingDerivativeError, is_live
+from pullback.core import MissingDerivativeError, is_live, vary_like
 
 _Partial = Callable[..., jax.Array]
 
@@ -38,7 +38,7 @@ def host_elementwise(fun: Callable[..., Any], *args: ArrayLike, dtype: DTypeLike
     # One rank for all, so that the batch axis that vmap puts in front is the same axis of each.
     arrays = [a.reshape((1,) * (len(shape) - a.ndim) + a.shape) for a in arrays]
     out = jax.tree.map(lambda d: jax.ShapeDtypeStruct(shape, d), dtype)
-    return jax.pure_callback(partial(_call, fun, dtype), out, *arrays, vmap_method="expand_dims")
+    return vary_like(jax.pure_callback(partial(_call, fun, dtype), out, *arrays, vmap_method="expand_dims"), arrays)
 
 
 def with_partials(fun: Callable[..., jax.Array], *partials: _Partial | str) -> Callable[..., jax.Array]:
@@ -63,7 +63,7 @@ def with_partials(fun: Callable[..., jax.Array], *partials: _Partial | str) -> C
                 continue
             if isinstance(derivative, str):
                 raise MissingDerivativeError(derivative)
-            dout += derivative(*primals) * tangent
+            dout += derivative(*primals).astype(out.dtype) * tangent.astype(out.dtype)
         return out, dout
 
     return function

@@ -22,7 +22,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import PyTree
 
-from pullback.core import InputError, MissingDerivativeError, PullbackError, instantiated, is_live, linear_map
+from pullback.core import InputError, MissingDerivativeError, PullbackError, instantiated, is_live, linear_map, vary_like
 
 _STENCIL = ((1, 2 / 3), (2, -1 / 12))  # f'(0) = Σ weight (f(k h) − f(−k h)) / h, to fourth order in h
 
@@ -243,7 +243,7 @@ class _Differentiable:
         call = partial(self._flat, kind, layout)
         host = partial(_host_call, what, call, announced, self.owner.vectorized, tree, shapes)
         if any(isinstance(a, Tracer) for a in flat):
-            return jax.pure_callback(host, announced, *flat, vmap_method="expand_dims")
+            return vary_like(jax.pure_callback(host, announced, *flat, vmap_method="expand_dims"), flat)
         return [jnp.asarray(a) for a in host(*flat)]
 
     def _rule(self, kind, rule):

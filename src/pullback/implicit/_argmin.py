@@ -12,7 +12,7 @@ from pullback.core import Implicit, InputError, Solution
 from pullback.implicit import _linear
 from pullback.implicit._constraints import AugmentedLagrangian, Constraints, constrained_argmin
 from pullback.implicit._flat import Flat
-from pullback.implicit._inputs import check, default_tol, hoist, start
+from pullback.implicit._inputs import check, default_tol, hoist, hoist_at, start
 from pullback.implicit._modes import Find
 from pullback.implicit._newton import Newton
 from pullback.implicit._problem import Problem
@@ -118,7 +118,7 @@ def argmin(
     flat = Flat.of(x)
     v = flat.pack(x)
     tol = default_tol(v.dtype) if tol is None else tol
-    energy = hoist(lambda v: jnp.asarray(f(flat.unpack(v))), v)
+    energy, v = hoist_at(lambda v: jnp.asarray(f(flat.unpack(v))), v)
     if equality is not None or inequality is not None:
         constraints = Constraints.of("argmin", flat, equality, inequality)
         return constrained_argmin(energy, constraints, v, solver, adjoint, zero_modes, tol, max_steps, throw)

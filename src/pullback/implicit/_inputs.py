@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, PyTree
 
-from pullback.core import InputError, Solution
+from pullback.core import InputError, Solution, is_varying, refuse_half, vary_like
 
 
 def start(name: str, x0: PyTree) -> PyTree[Array]:
@@ -20,11 +20,12 @@ def start(name: str, x0: PyTree) -> PyTree[Array]:
     derivative with respect to x0 is zero.
     """
     x = jax.tree.map(_inexact, x0.value if isinstance(x0, Solution) else x0)
-    if not jax.tree.leaves(x):
+    if sum(a.size for a in jax.tree.leaves(x)) == 0:
         raise InputError(f"{name}: x0 holds no numbers.")
     for path, a in jax.tree_util.tree_leaves_with_path(x):
         if not jnp.issubdtype(a.dtype, jnp.inexact):
             raise InputError(f"{name}: {leaf(path, 'x0')} has dtype {a.dtype}; numbers are needed.")
+        refuse_half(name, a.dtype, leaf(path, "x0"))
         if not isinstance(a, Tracer) and not np.isfinite(np.asarray(a)).all():
             raise InputError(f"{name}: {leaf(path, 'x0')} contains NaN or infinite entries.")
     return jax.lax.stop_gradient(x)
@@ -61,6 +62,30 @@ def hoist(fun: Callable[..., Any], *args: PyTree) -> Any:
     """`fun` as a pytree whose leaves are the arrays that it closes over, traced or not; traces `fun` once."""
     closed = eqx.filter_closure_convert(lambda *x: fun(*x), *args)  # equinox warns of transformed functions
     return jax.tree.map(lambda a: jnp.asarray(a) if isinstance(a, np.ndarray | np.generic) else a, closed)
+
+
+def hoist_at(fun: Callable[[Array], Array], v: Array) -> tuple[Any, Array]:
+    """`hoist(fun, v)` and v. Inside `shard_map` v then varies like all that `fun` closes over, and fun(v) like v."""
+
+    def alike(v):
+        return vary_like(fun(v), v)
+
+    closed = hoist(alike, v)
+    varying = vary_like(v, eqx.filter(closed, eqx.is_array))
+    return (closed, v) if varying is v else (hoist(alike, varying), varying)
+
+
+def refuse_varying(name: str, v: Array, what: str, remedy: str) -> None:
+    """Refuses programs of others that JAX's types do not accept inside `shard_map`.
+
+    Raises:
+        InputError: v varies along an axis of a mesh.
+    """
+    if is_varying(v):
+        raise InputError(
+            f"{name}: {what} does not pass JAX's checks inside jax.shard_map. Use {remedy}, or "
+            "jax.shard_map(..., check_vma=False)."
+        )
 
 
 def leaf(path: Any, root: str) -> str:

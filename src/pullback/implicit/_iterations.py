@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pullback.core import RESULTS, InputError
+from pullback.core import RESULTS, InputError, vary_like
 from pullback.implicit._search import Found, VectorMap, max_abs
 
 
@@ -101,7 +101,8 @@ def iterate(
         v, memory = iteration.step(v, r, memory)
         return v, f(v) - v, memory, step + 1
 
-    v, r, _, steps = jax.lax.while_loop(unfinished, improve, (v, f(v) - v, iteration.init(v), jnp.array(1)))
+    first = vary_like((v, f(v) - v, iteration.init(v), jnp.array(1)))
+    v, r, _, steps = jax.lax.while_loop(unfinished, improve, first)
     return Found(v, RESULTS.where(jnp.isfinite(r).all(), RESULTS.max_steps_reached, RESULTS.nonfinite), steps)
 
 

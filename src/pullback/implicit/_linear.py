@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
 
-from pullback.core import InputError
-from pullback.implicit._inputs import default_tol
+from pullback.core import InputError, error_if, vary_like
+from pullback.implicit._inputs import default_tol, refuse_varying
 
 MatVec = Callable[[Float[Array, " n"]], Float[Array, " n"]]
 LARGEST_DENSE = 512  # real unknowns; above, the default is matrix-free
@@ -79,7 +79,7 @@ def checked_solve(choice: Choice, matvec: MatVec, b: Float[Array, " n"]) -> Floa
         size, residual = scale(matvec, b), jnp.linalg.norm(matvec(y) - b)
         singular = jnp.array(False)
     rounding = 1e3 * jnp.finfo(b.dtype).eps * b.size**0.5 * size * jnp.linalg.norm(y)
-    return eqx.error_if(
+    return error_if(
         y,
         singular | ~(residual <= 10 * choice.tol * jnp.linalg.norm(b) + rounding),
         "The linear equation of an implicit derivative was not solved: the Jacobian at the solution is singular, or "
@@ -96,12 +96,12 @@ def residual_of(choice: Choice, matvec: MatVec, b: Float[Array, " n"]) -> Float[
 
 def materialise(matvec: MatVec, b: Float[Array, " n"]) -> Float[Array, "n n"]:
     """The matrix of `matvec`."""
-    return jax.vmap(matvec, out_axes=1)(jnp.eye(b.size, dtype=b.dtype))
+    return jax.vmap(matvec, out_axes=1)(vary_like(jnp.eye(b.size, dtype=b.dtype), b))
 
 
 def probe(b: Float[Array, " n"]) -> Float[Array, " n"]:
     """A fixed vector without structure, of norm one."""
-    p = jax.random.normal(jax.random.key(0), b.shape, b.dtype)
+    p = vary_like(jax.random.normal(jax.random.key(0), b.shape, b.dtype), b)
     return p / jnp.linalg.norm(p)
 
 
@@ -115,6 +115,7 @@ def _iterate(choice, matvec, b):
     size = jnp.where(size > 0, size, 1)  # lineax compares entry by entry with rtol·|b_i| + atol: make |b| one
     if isinstance(choice.solver, Neumann):
         return size * _neumann(choice, matvec, b / size)
+    refuse_varying("pullback.implicit", b, "a linear solver of lineax", "Implicit(linear_solver=Dense()) or Neumann()")
     tags = (lx.symmetric_tag, lx.positive_semidefinite_tag) if choice.symmetric else ()
     operator = lx.FunctionLinearOperator(matvec, jax.eval_shape(lambda: b), tags)
     return size * lx.linear_solve(operator, b / size, choice.solver, throw=False).value
@@ -132,4 +133,4 @@ def _neumann(choice, matvec, b):
         y = y + r
         return y, b - matvec(y), step + 1
 
-    return jax.lax.while_loop(unfinished, improve, (jnp.zeros_like(b), b, 0))[0]
+    return jax.lax.while_loop(unfinished, improve, vary_like((jnp.zeros_like(b), b, jnp.array(0))))[0]

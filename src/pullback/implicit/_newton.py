@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pullback.core import RESULTS, InputError
+from pullback.core import RESULTS, InputError, vary_like
 from pullback.implicit import _linear
 from pullback.implicit._modes import Find, find
 from pullback.implicit._rule import Equation
@@ -47,7 +47,7 @@ def newton(
     rounding = 1e2 * jnp.finfo(v.dtype).eps
 
     def height(v):
-        return jnp.zeros((), v.dtype) if energy is None else energy(v)
+        return vary_like(jnp.zeros((), v.dtype) if energy is None else energy(v), v)
 
     def unfinished(state):
         v, r, _, step, moved = state
@@ -69,14 +69,14 @@ def newton(
             return t, new, equation.residual(new), height(new)
 
         # Starts from a trial at t = 2 that is refused: the residual is then compiled once, not twice.
-        first = jnp.full((), 2, v.dtype), v, r, e
+        first = vary_like((jnp.full((), 2, v.dtype), v, r, e))
         trial = jax.lax.while_loop(lambda trial: refused(trial) & (trial[0] > 0.5**method.halvings), halve, first)
         accepted = ~refused(trial)
         new = jax.tree.map(lambda a, b: jnp.where(accepted, a, b), trial[1:], (v, r, e))
         return *new, step + 1, accepted
 
     v, r, _, steps, moved = jax.lax.while_loop(
-        unfinished, improve, (v, equation.residual(v), height(v), jnp.array(0), jnp.array(True))
+        unfinished, improve, vary_like((v, equation.residual(v), height(v), jnp.array(0), jnp.array(True)))
     )
     result = RESULTS.where(moved, RESULTS.max_steps_reached, RESULTS.stalled)
     return Found(v, RESULTS.where(jnp.isfinite(r).all(), result, RESULTS.nonfinite), steps)

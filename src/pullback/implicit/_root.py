@@ -10,7 +10,7 @@ from jaxtyping import PyTree
 from pullback.core import Implicit, Solution
 from pullback.implicit import _linear
 from pullback.implicit._flat import Flat
-from pullback.implicit._inputs import check, default_tol, hoist, keeps_form, start
+from pullback.implicit._inputs import check, default_tol, hoist, hoist_at, keeps_form, start
 from pullback.implicit._iterations import Anderson, Iteration, iterate
 from pullback.implicit._modes import Find
 from pullback.implicit._newton import Newton
@@ -118,6 +118,7 @@ def fixed_point(
         y = f(flat.unpack(v))
         return flat.pack(y if gauge_fix is None else gauge_fix(y, flat.unpack(reference)))
 
+    _, v = hoist_at(lambda v: step(v, v), v)
     step = hoist(step, v, v)
     tol = default_tol(v.dtype) if tol is None else tol
     linear = _linear.choose("fixed_point", adjoint, v.size, v.dtype, symmetric=False)
@@ -196,7 +197,7 @@ def root(
     keeps_form("root", f, x)
     flat = Flat.of(x)
     v = flat.pack(x)
-    residual = hoist(lambda v: flat.pack(f(flat.unpack(v))), v)
+    residual, v = hoist_at(lambda v: flat.pack(f(flat.unpack(v))), v)
     tol = default_tol(v.dtype) if tol is None else tol
     linear = _linear.choose("root", adjoint, v.size, v.dtype, symmetric=False)
     problem = Problem("root", flat, linear, zero_modes, lambda v: jnp.asarray(tol, v.dtype))

@@ -20,10 +20,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
-from pullback.core import Implicit
+from pullback.core import Implicit, error_if
 from pullback.implicit import _linear
 from pullback.implicit._flat import Flat
-from pullback.implicit._inputs import check, hoist, keeps_form, start
+from pullback.implicit._inputs import check, hoist, hoist_at, keeps_form, start
 from pullback.implicit._linear import Choice
 from pullback.implicit._modes import Modes, no_modes, rows
 
@@ -51,8 +51,9 @@ def attach(
     check("attach", adjoint.tol, adjoint.max_steps)
     flat = Flat.of(x)
     v = flat.pack(x)
+    closed, v = hoist_at(lambda v: flat.pack(residual(flat.unpack(v))), v)
     equation = Equation(
-        hoist(lambda v: flat.pack(residual(flat.unpack(v))), v),
+        closed,
         hoist(rows("attach", zero_modes, flat), v) if zero_modes is not None else no_modes,
         _linear.choose("attach", adjoint, v.size, v.dtype, symmetric=False),
     )
@@ -117,7 +118,7 @@ def _(primals: tuple[Equation, Any], tangents: tuple[Any, Any]):
 
     def solve(matvec, b):
         y = _linear.checked_solve(equation.linear, matvec, b)
-        return y if equation.fault is None else eqx.error_if(y, equation.fault, equation.reason)
+        return y if equation.fault is None else error_if(y, equation.fault, equation.reason)
 
     return v, -project(jax.lax.custom_linear_solve(matvec, b, solve, transpose_solve=solve))
 

@@ -10,7 +10,7 @@ import optimistix as optx
 from jaxtyping import Array, Float, Int, PyTree
 
 from pullback.core import RESULTS
-from pullback.implicit._inputs import hoist
+from pullback.implicit._inputs import hoist, refuse_varying
 
 VectorMap = Callable[[Float[Array, " n"]], Float[Array, " m"]]
 OPTIMISTIX = (optx.AbstractRootFinder, optx.AbstractLeastSquaresSolver, optx.AbstractMinimiser)
@@ -26,6 +26,7 @@ class Found(NamedTuple):
 
 def from_optimistix(solve: Callable[..., optx.Solution], fun: VectorMap, solver: Any, v: Array, steps: int) -> Found:
     """The outcome of optimistix's `solve`, in our words. Values only: `fun` must not carry tangents."""
+    refuse_varying("pullback.implicit", v, "a solver of optimistix", "solver=Newton() (fixed_point: Anderson())")
     solution = solve(lambda v, _: fun(v), solver, v, max_steps=steps, throw=False)
     result, theirs = RESULTS.stalled, optx.RESULTS
     pairs = (

@@ -1,6 +1,5 @@
 """Checks that the loops share: lengths of what is scanned over, and states that keep their shapes and dtypes."""
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from pullback.core import InputError
+from pullback.core import InputError, whole_number
 
 
 def number_of_steps(name: str, xs: PyTree, length: int | None) -> int:
@@ -35,12 +34,7 @@ def number_of_steps(name: str, xs: PyTree, length: int | None) -> int:
 
 def non_negative(name: str, what: str, value: Any) -> int:
     """`value` as a Python integer."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise InputError(
-            f"{name}: {what} must be a Python integer, known when the program is traced; got {value!r}."
-        ) from None
+    number = whole_number(name, what, value)
     if number < 0:
         raise InputError(f"{name}: {what} must not be negative, got {number}.")
     return number
@@ -48,7 +42,10 @@ def non_negative(name: str, what: str, value: Any) -> int:
 
 def first_entry(xs: PyTree) -> PyTree:
     """Shapes and dtypes of what one step sees of `xs`."""
-    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(jnp.shape(a)[1:], jnp.result_type(a)), xs)
+    if any(jnp.shape(a)[0] == 0 for a in jax.tree.leaves(xs)):
+        return jax.tree.map(lambda a: jax.ShapeDtypeStruct(jnp.shape(a)[1:], jnp.result_type(a)), xs)
+    # Of a program, since its types also say along which axes of a mesh they vary.
+    return jax.make_jaxpr(lambda xs: jax.tree.map(lambda a: a[0], xs), return_shape=True)(xs)[1]
 
 
 def step_shapes(name: str, step: Callable, *args: PyTree) -> tuple[PyTree, PyTree]:

@@ -25,14 +25,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple, overload
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
-from pullback.core import InputError, are_checked_under_jit, instantiated, is_live, linear_map
+from pullback.core import InputError, are_checked_under_jit, error_if, instantiated, is_live, linear_map, vary_like
 from pullback.core._linear_map import hoist
 from pullback.loops._inputs import first_entry, non_negative, number_of_steps, same_state, step_shapes
 
@@ -162,6 +161,9 @@ def _close(step, inverse, init, x0, xs, params):
     """The system and its arguments; what the functions close over joins the params."""
     closed_step, consts, (_, y) = hoist(step, init, x0, params)
     closed_inverse, consts_inverse, _ = hoist(inverse, init, x0, params)
+    alike = vary_like(init, xs, params, consts, consts_inverse)
+    if any(a is not b for a, b in zip(jax.tree.leaves(alike), jax.tree.leaves(init))):  # inside shard_map
+        return _close(step, inverse, alike, x0, xs, params)
     init, merge_state = _split(init)
     xs, merge_xs = _split(xs)
     params, merge_params = _split((params, consts, consts_inverse))
@@ -321,7 +323,7 @@ def _check_inverse(step, inverse, init, x0, params):
         if wrong:
             raise InputError(f"{message}, but differs from it by {float(error):.1e} of its largest entry.")
         return init
-    return eqx.error_if(init, wrong, f"{message}.") if are_checked_under_jit() else init
+    return error_if(init, wrong, f"{message}.") if are_checked_under_jit() else init
 
 
 def _round_trip_error(inverse, length, x0, end, us, p):

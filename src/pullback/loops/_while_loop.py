@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from equinox.internal import unvmap_any
 from jaxtyping import Array, Bool, PyTree
 
-from pullback.core import RESULTS, InputError, Solution
+from pullback.core import RESULTS, InputError, Solution, vary_like
 from pullback.core._linear_map import hoist
 from pullback.loops._inputs import non_negative, same_state
 
@@ -96,8 +96,12 @@ def while_loop(cond, body, init, *, max_steps, throw=True):
 
 def _run(cond, body, init, bound):
     """(state, whether it would go on, number of steps) after at most `bound` steps."""
-    valid = jax.lax.stop_gradient(init)
     closed, consts, _ = hoist(body, init)
+    alike = vary_like(init, consts, hoist(cond, init)[1])
+    if alike is not init:  # inside shard_map the body is traced again for a state that varies between devices
+        init = alike
+        closed, consts, _ = hoist(body, init)
+    valid = jax.lax.stop_gradient(init)
 
     def advance(carry):
         state, active, steps = carry
@@ -122,7 +126,7 @@ def _run(cond, body, init, bound):
         return lambda carry: jax.lax.scan(step, carry, None, times)[0]
 
     size = math.isqrt(bound - 1) + 1
-    return repeat(repeat(advance, size), -(-bound // size))((init, cond(init), jnp.asarray(0)))
+    return repeat(repeat(advance, size), -(-bound // size))(vary_like((init, cond(init), jnp.asarray(0))))
 
 
 def _select(active, new, old):
