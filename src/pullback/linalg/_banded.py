@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.lax.linalg import tridiagonal_solve
 from jaxtyping import Array, Inexact
 
-from pullback.core import InputError
+from pullback.core import InputError, vary_like
 from pullback.linalg import _checks
 
 
@@ -94,7 +94,7 @@ def _tridiagonal(dl, d, du, b):
 
 def _banded(lower, upper, ab, b):
     n = ab.shape[1]
-    i, k = jnp.arange(n)[:, None], jnp.arange(lower + upper + 1)
+    i, k = jnp.arange(n)[:, None], jnp.arange(lower + upper + 1)[None, :]
     j = i - lower + k
     inside = (j >= 0) & (j < n)
     rows = jnp.where(inside, ab[lower + upper - k, jnp.where(inside, j, 0)], 0)
@@ -124,7 +124,7 @@ def _eliminate(lower, rows, b):
     def column(window, new):
         pivot = jnp.argmax(jnp.abs(window[:, 0]))
         top, rest = window[pivot], window.at[pivot].set(window[0])[1:]
-        rest = rest - (rest[:, :1] / top[0]) * top
+        rest = rest - (rest[:, :1] / top[0]) * top[None, :]
         rest = jnp.concatenate([rest[:, 1:width], jnp.zeros((lower, 1), rest.dtype), rest[:, width:]], axis=1)
         return jnp.concatenate([rest, new[None]]), top
 
@@ -133,5 +133,5 @@ def _eliminate(lower, rows, b):
         return jnp.concatenate([x[None], known])[: width - 1], x
 
     _, triangular = jax.lax.scan(column, queue[: lower + 1], queue[lower + 1 :])
-    _, x = jax.lax.scan(back, jnp.zeros((width - 1, b.shape[1]), b.dtype), triangular, reverse=True)
+    _, x = jax.lax.scan(back, vary_like(jnp.zeros((width - 1, b.shape[1]), b.dtype), queue), triangular, reverse=True)
     return x

@@ -4,25 +4,25 @@ where they can be read, and inside on request (`pullback.core.checks_under_jit`)
 
 from collections.abc import Callable
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike
 
-from pullback.core import InputError, are_checked_under_jit
+from pullback.core import InputError, are_checked_under_jit, error_if, refuse_half
 
 
 def inexact(name: str, a: ArrayLike) -> Array:
-    """`a` as a finite floating-point or complex array; float32 and complex64 are kept."""
+    """`a` as a finite floating-point or complex array; float32 and complex64 are kept, half precision is refused."""
     x = jnp.asarray(a)
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         if not jnp.issubdtype(x.dtype, jnp.number):
             raise InputError(f"{name} needs numbers, got dtype {x.dtype}.")
         x = x.astype(jnp.result_type(float))
+    refuse_half(name, x.dtype)
     message = f"{name}: the input contains NaN or infinite entries."
     if isinstance(x, Tracer) and are_checked_under_jit():
-        return eqx.error_if(x, ~jnp.isfinite(x).all(), message)
+        return error_if(x, ~jnp.isfinite(x).all(), message)
     finite(x, lambda: message)
     return x
 
@@ -62,12 +62,12 @@ def hermitian(name: str, a: ArrayLike) -> Array:
     x_h = jnp.conj(jnp.swapaxes(x, -1, -2))
     tolerance = 1e3 * float(jnp.finfo(x.dtype).eps) ** 0.5
     if isinstance(x, Tracer) and are_checked_under_jit():
-        asymmetric = jnp.max(jnp.abs(x - x_h)) > tolerance * jnp.max(jnp.abs(x))
-        x = eqx.error_if(x, asymmetric, f"{name} needs a Hermitian matrix.")
+        asymmetric = jnp.max(jnp.abs(x - x_h), initial=0) > tolerance * jnp.max(jnp.abs(x), initial=0)
+        x = error_if(x, asymmetric, f"{name} needs a Hermitian matrix.")
     if not isinstance(x, Tracer):
         values = np.asarray(x)
-        scale = np.abs(values).max()
-        asymmetry = np.abs(values - np.conj(np.swapaxes(values, -1, -2))).max()
+        scale = np.abs(values).max(initial=0)  # a batch may be empty
+        asymmetry = np.abs(values - np.conj(np.swapaxes(values, -1, -2))).max(initial=0)
         if asymmetry > tolerance * scale:
             raise InputError(
                 f"{name} needs a Hermitian matrix, but max|a - a^H| = {asymmetry:.2e} at max|a| = {scale:.2e}. "

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Int
 
+from pullback.core import vary_like
+
 
 def clusters(w: Complex[Array, " n"], distance: Array | float) -> Int[Array, " n"]:
     """For each point the index of the first one that a chain of steps up to `distance` leads to."""
@@ -13,7 +15,7 @@ def clusters(w: Complex[Array, " n"], distance: Array | float) -> Int[Array, " n
     def spread(label):
         return jnp.min(jnp.where(near, label[None, :], w.size), axis=1)
 
-    first = jnp.arange(w.size)
+    first = vary_like(jnp.arange(w.size), w)
     labels = (first, spread(first))
     return jax.lax.while_loop(lambda s: jnp.any(s[0] != s[1]), lambda s: (s[1], spread(s[1])), labels)[1]
 

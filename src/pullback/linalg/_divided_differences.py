@@ -62,8 +62,8 @@ def divided_difference(
             newton = (table[i + 1] - table[i]) / safe
             newton_error = jnp.where(gap == 0, jnp.inf, (errors[i + 1] + errors[i]) / jnp.abs(safe))
             points = x[i : i + p + 1]
-            taylor, last = _taylor(coefficients[p:, idx[i]], points - points[0])
-            other, _ = _taylor(coefficients[p:, idx[i + p]], points - points[-1])
+            taylor, last = _taylor(coefficients[p:, idx[i]], points - points[:1])
+            other, _ = _taylor(coefficients[p:, idx[i + p]], points - points[-1:])
             taylor_error = jnp.abs(last) + jnp.abs(taylor - other) + eps * jnp.abs(taylor)
             # Where a derivative does not exist the estimate is NaN and Newton's form is taken, if there is one.
             agree = jnp.abs(taylor - newton) <= NOISE * newton_error

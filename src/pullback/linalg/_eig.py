@@ -92,10 +92,11 @@ def _eig_jvp(tol, primals, tangents):
     (a,), (da,) = primals, tangents
     w, v = _eig(tol, a)
     inverse = jnp.linalg.inv(v)
+    a, da = a.astype(v.dtype), da.astype(v.dtype)
     m = inverse @ (da @ v)
     # The matrix Λ is read by the derivatives of the equation only: at first order XLA drops these products.
     dv = v @ solve_off_block(inverse @ (a @ v), m, same_cluster(w, tol), w)
-    return (w, v), (jnp.diagonal(m), dv - v * jnp.sum(v.conj() * dv, axis=0))
+    return (w, v), (jnp.diagonal(m), dv - v * jnp.sum(v.conj() * dv, axis=0, keepdims=True))
 
 
 @jax.custom_jvp
@@ -107,4 +108,4 @@ def _eigvals(a):
 def _eigvals_jvp(primals, tangents):
     (a,), (da,) = primals, tangents
     w, v = _eig(None, a)
-    return w, jnp.sum(jnp.linalg.inv(v).T * (da @ v), axis=0)
+    return w, jnp.sum(jnp.linalg.inv(v).T * (da.astype(v.dtype) @ v), axis=0)

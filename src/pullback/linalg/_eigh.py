@@ -33,6 +33,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Inexact, Shaped
 
+from pullback import elementary
 from pullback.core import InputError
 from pullback.linalg import _checks
 from pullback.linalg._spectral import decomposed
@@ -125,7 +126,7 @@ def _pair(name, a, b, threshold):
         except np.linalg.LinAlgError:
             raise InputError(f"{name}: b is not positive definite.") from None
         diagonal = np.real(np.diagonal(factor, axis1=-2, axis2=-1))
-        condition = (diagonal.max(axis=-1) / diagonal.min(axis=-1)).max() ** 2
+        condition = (diagonal.max(axis=-1) / diagonal.min(axis=-1)).max(initial=1) ** 2
         if condition * np.finfo(b.dtype).eps > 1e-6:
             raise InputError(
                 f"{name}: b is nearly singular (condition number about {condition:.0e}). Pass overlap_threshold "
@@ -155,7 +156,7 @@ def _by_canonical_orthogonalisation(tol, threshold, a, b):
     kept = overlap.apply(lambda s: jnp.where(s > threshold, 1.0, 0.0).astype(s.dtype))
     c = root @ a @ root
     # Levels of the space that is left out are moved above all others.
-    above = 1 + 2 * jnp.linalg.norm(jax.lax.stop_gradient(c))
+    above = 1 + 2 * elementary.norm(jax.lax.stop_gradient(c))
     c = c + above * (jnp.eye(len(a)) - kept)
     w, y = _eigh(tol, (c + c.conj().T) / 2)
     inside = jnp.arange(len(a)) < jnp.sum(overlap.w > threshold)

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax.lax.linalg import tridiagonal_solve
 from jaxtyping import Array, Float
 
-from pullback.core import InputError
+from pullback.core import InputError, vary_like, whole_number
 from pullback.linalg import _checks
 from pullback.linalg._eigh import blocks, check_tol, solve_off_block
 
@@ -65,13 +65,14 @@ def eigh_tridiagonal(
             "eigh_tridiagonal needs a diagonal of n >= 1 and an off-diagonal of n - 1 entries; "
             f"got shapes {d.shape} and {e.shape}."
         )
-    if k is not None and not 1 <= k <= n:
+    k = n if k is None else whole_number("eigh_tridiagonal", "k", k)
+    if not 1 <= k <= n:
         raise InputError(f"eigh_tridiagonal: k must be between 1 and n = {n}, got {k}.")
     dtype = jnp.result_type(d, e)
     if jnp.issubdtype(dtype, jnp.complexfloating):
         raise InputError("eigh_tridiagonal needs real d and e; use eigh for complex matrices.")
     check_tol(degeneracy_tol)
-    fun = partial(_eigh_tridiagonal, n if k is None else k, degeneracy_tol)
+    fun = partial(_eigh_tridiagonal, k, degeneracy_tol)
     d, e = d.astype(dtype), e.astype(dtype)
     if d.ndim == e.ndim == 1:
         return fun(d, e)
@@ -80,23 +81,35 @@ def eigh_tridiagonal(
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _eigh_tridiagonal(k, tol, d, e):
+    # In units of the largest entry, whose square neither overflows nor underflows.
+    scale = _largest(d, e)
+    d, e = d / scale, e / scale
     w = _multisection(d, e, k)
     v = _inverse_iteration(d, e, w)
     # The Rayleigh quotient is accurate to the square of the vector's error.
-    return jnp.sum(v * _apply(d, e, v), axis=0), v
+    return scale * jnp.sum(v * _apply(d, e, v), axis=0), v
 
 
 @_eigh_tridiagonal.defjvp
 def _eigh_tridiagonal_jvp(k, tol, primals, tangents):
     (d, e), (dd, de) = primals, tangents
     w, v = _eigh_tridiagonal(k, tol, d, e)
+    scale, same = _largest(d, e), blocks(w, tol)
+    # Vectors do not depend on the units, and the equation below mixes T y with y.
+    d, e, dd, de, w0 = (x / scale for x in (d, e, dd, de, w))
     dt_v = _apply(dd, de, v)
     m = v.T @ dt_v
     lam = v.T @ _apply(d, e, v)
-    dv = v @ solve_off_block(lam, m, blocks(w, tol), w)
+    dv = v @ solve_off_block(lam, m, same, w0)
     if k < d.size:
-        dv = dv - _solve_off_span(d, e, w, v, lam, dt_v)
-    return (w, v), (jnp.diagonal(m), dv)
+        dv = dv - _solve_off_span(d, e, w0, v, lam, dt_v)
+    return (w, v), (scale * jnp.diagonal(m), dv)
+
+
+def _largest(d, e):
+    """The largest entry, a constant; 1 if all are zero."""
+    largest = jax.lax.stop_gradient(jnp.maximum(jnp.max(jnp.abs(d)), jnp.max(jnp.abs(e), initial=0)))
+    return jnp.where(largest > 0, largest, 1)
 
 
 def _apply(d, e, v):
@@ -122,7 +135,7 @@ def _solve_off_span(d, e, w, v, lam, rhs):
         # Rounding along v_j is amplified to the size of the answer at most, and projected out.
         b_out = project(v0, b)
         y = project(v0, _shifted_solve(d0, e0, w0, b_out))
-        residual = b_out - project(v0, _apply(d0, e0, y) - y * w0)
+        residual = b_out - project(v0, _apply(d0, e0, y) - y * w0[None, :])
         return y + project(v0, _shifted_solve(d0, e0, w0, residual)) + b - b_out
 
     return jax.lax.custom_linear_solve(equation, project(v, rhs), solve, transpose_solve=solve)
@@ -133,7 +146,7 @@ def _shifted_solve(d, e, w, b):
     k, zero = w.size, jnp.zeros(1, d.dtype)
     lower = jnp.broadcast_to(jnp.concatenate([zero, e]), (k, d.size))
     upper = jnp.broadcast_to(jnp.concatenate([e, zero]), (k, d.size))
-    return tridiagonal_solve(lower, d - w[:, None], upper, b.T[..., None], perturb_singular=True)[..., 0].T
+    return tridiagonal_solve(lower, d[None, :] - w[:, None], upper, b.T[..., None], perturb_singular=True)[..., 0].T
 
 
 def _multisection(d, e, k):
@@ -147,21 +160,21 @@ def _multisection(d, e, k):
     points = max(3, 64 // k)  # lanes enough to fill the vector units
     sweeps = math.ceil(-math.log2(eps) / math.log2(points + 1)) + 1
     fractions = jnp.arange(1, points + 1, dtype=d.dtype) / (points + 1)
-    level = jnp.arange(k)[:, None]
+    level = jnp.arange(k, dtype=jnp.int32)[:, None]
 
     def levels_below(x):
         def row(carry, de2):
             q, count = carry
             q = de2[0] - x - de2[1] / q
             q = jnp.where(jnp.abs(q) < pivot_min, -pivot_min, q)
-            return (q, count + (q < 0)), None
+            return (q, count + (q < 0).astype(count.dtype)), None
 
-        start = jnp.ones_like(x), jnp.zeros(x.shape, jnp.int32)
+        start = jnp.ones_like(x), vary_like(jnp.zeros(x.shape, jnp.int32), x)
         return jax.lax.scan(row, start, (d, e2), unroll=8)[0][1]
 
     def sweep(_, bracket):
         a, b = bracket
-        x = a[:, None] + (b - a)[:, None] * fractions
+        x = a[:, None] + (b - a)[:, None] * fractions[None, :]
         below = levels_below(x) <= level
         return jnp.max(jnp.where(below, x, a[:, None]), axis=1), jnp.min(jnp.where(below, b[:, None], x), axis=1)
 
@@ -171,10 +184,10 @@ def _multisection(d, e, k):
 
 
 def _inverse_iteration(d, e, w, steps=3):
-    v = jax.random.normal(jax.random.key(0), (d.size, w.size), d.dtype)
+    v = vary_like(jax.random.normal(jax.random.key(0), (d.size, w.size), d.dtype), d, e)
 
     def step(_, v):
         v = _shifted_solve(d, e, w, v)
-        return jnp.linalg.qr(v / jnp.linalg.norm(v, axis=0))[0]
+        return jnp.linalg.qr(v / jnp.linalg.norm(v, axis=0, keepdims=True))[0]
 
     return jax.lax.fori_loop(0, steps, step, v)

@@ -87,7 +87,7 @@ def _scaled_and_squared(a):
     def square(r, k):  # a loop of fixed length, for it is also transposed
         return jax.lax.cond(k < squarings, lambda r: r @ r, lambda r: r, r), None
 
-    return jax.lax.scan(square, r, jnp.arange(_SQUARINGS))[0]
+    return jax.lax.scan(square, r, jnp.arange(_SQUARINGS, dtype=squarings.dtype))[0]
 
 
 @jax.custom_jvp
@@ -97,6 +97,7 @@ def _action(a, b):
     mean = jnp.trace(a) / len(a)
     a = a - mean * jnp.eye(len(a), dtype=a.dtype)
     steps = jnp.maximum(1, jnp.ceil(jnp.max(jnp.sum(jnp.abs(a), axis=0)) / reach))
+    steps = jnp.where(jnp.isfinite(steps), steps, 1)  # NaN as a number of steps would be none
 
     def series(k, state):
         term, total = state

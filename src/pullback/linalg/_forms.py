@@ -34,15 +34,18 @@ from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
-from pullback.core import InputError, is_live, linear_map
+from pullback.core import InputError, is_live, linear_map, vary_like
 from pullback.linalg._divided_differences import divided_difference, taylor_coefficients
 
 Evaluate = Callable[[Callable, tuple, PyTree, Array, tuple], Array]  # (f, theta, spectrum, a, es) -> D^m f(a)[es]
 
 
-def hoisted(f: Callable, dtype) -> tuple[Callable, tuple]:
-    """(f, theta) with all that is traced in the scalar function f moved to the parameters of f(x, *theta)."""
-    point = jax.ShapeDtypeStruct((), dtype)
+def hoisted(f: Callable, w: Array, dtype=None) -> tuple[Callable, tuple]:
+    """(f, theta) with all that is traced in the scalar function f moved to the parameters of f(x, *theta).
+
+    The numbers x are to be entries of `w`, or of its values in another `dtype`.
+    """
+    point = vary_like(jnp.zeros((), dtype or w.dtype), w)
     shapes = [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(f, point))]
     if shapes != [()]:
         raise InputError(f"a function of a matrix needs a function of a number; this one returns the shapes {shapes}.")
@@ -114,11 +117,12 @@ def _linear_in_theta(evaluate, f, spectrum, theta, a, es, dtheta):
         basis = jnp.eye(flat.size, dtype=flat.dtype)
 
         def pair(direction):
-            return jnp.sum(ct * forward(r, unravel(direction))).real
+            along = map(vary_like, unravel(direction), dtheta)
+            return jnp.sum(ct * forward(r, tuple(along))).real
 
         out = jax.lax.map(pair, basis)
         if jnp.iscomplexobj(flat):
-            out = out - 1j * jax.lax.map(lambda e: pair(1j * e), basis)
+            out = jax.lax.complex(out, -jax.lax.map(lambda e: pair(1j * e), basis))
         return tuple(unravel(out))
 
     return linear_map(forward, transpose, (spectrum, theta, a, es), dtheta)

@@ -21,7 +21,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Complex, Float, Inexact
 
-from pullback.core import InputError
+from pullback import elementary
+from pullback.core import InputError, complex_dtype
 from pullback.linalg import _checks
 from pullback.linalg._eigh import over_batch
 from pullback.linalg._forms import form, hoisted, in_eigenbasis
@@ -125,7 +126,7 @@ def _sign(x):
 
 def _function(name, a, f):
     a = _checks.square(name, a)
-    hoisted_f, theta = hoisted(f, jnp.result_type(a.dtype, jnp.complex64))
+    hoisted_f, theta = hoisted(f, a, complex_dtype(a.dtype))
     real = not jnp.iscomplexobj(a) and not jnp.iscomplexobj(jax.eval_shape(f, jax.ShapeDtypeStruct((), a.dtype)))
     evaluate = partial(_general_form, real)
 
@@ -183,14 +184,14 @@ def _general_form(real, f, theta, spectrum, a, es):
 
         def by_vectors():
             if not es:
-                return (v * jax.vmap(g)(w)) @ v_inv
-            return v @ in_eigenbasis(g, w, [v_inv @ e @ v for e in es]) @ v_inv
+                return (v * jax.vmap(g)(w)[None, :]) @ v_inv
+            return v @ in_eigenbasis(g, w, [v_inv @ e.astype(v.dtype) @ v for e in es]) @ v_inv
 
         def by_blocks():
             t, q = jax.lax.linalg.schur(a.astype(w.dtype))
             if not es:
                 return q @ _trusted(*schur_parlett(g, t)) @ q.conj().T
-            stack = jnp.stack([q.conj().T @ e @ q for e in es])
+            stack = jnp.stack([q.conj().T @ e.astype(q.dtype) @ q for e in es])
             orders = jnp.array(list(itertools.permutations(range(len(es)))))
             return q @ jnp.sum(jax.lax.map(lambda order: _corner(g, t, stack[order]), orders), axis=0) @ q.conj().T
 
@@ -208,11 +209,11 @@ def _general_form(real, f, theta, spectrum, a, es):
 def _corner(g, t, es):
     """The block in the corner of g applied to the block bidiagonal matrix of `t` and the `es`, brought to its size."""
     m, n, _ = es.shape
-    norms, size = jnp.linalg.norm(es, axis=(1, 2)), jnp.linalg.norm(t)
+    norms, size = elementary.norm(es, axis=(1, 2)), elementary.norm(t)
     scales = jnp.where(norms == 0, 1, norms) / jnp.where(size == 0, 1, size)
-    above = jax.scipy.linalg.block_diag(*(es / scales[:, None, None]))
-    blocks = jnp.kron(jnp.eye(m + 1), t) + jnp.pad(above, ((0, n), (n, 0)))  # triangular, as t is
-    return _trusted(*schur_parlett(g, blocks))[:n, m * n :] * jnp.prod(scales)
+    above = jax.scipy.linalg.block_diag(*(es / scales[:, None, None].astype(es.dtype)))
+    blocks = jnp.kron(jnp.eye(m + 1, dtype=t.dtype), t) + jnp.pad(above, ((0, n), (n, 0)))  # triangular, as t is
+    return _trusted(*schur_parlett(g, blocks))[:n, m * n :] * jnp.prod(scales).astype(t.dtype)
 
 
 def _trusted(value, relative_error):

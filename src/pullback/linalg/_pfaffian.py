@@ -21,7 +21,7 @@ from jax.core import Tracer
 from jax.lax.linalg import triangular_solve
 from jaxtyping import Array, Float, Inexact
 
-from pullback.core import InputError
+from pullback.core import InputError, vary_like
 from pullback.linalg import _checks
 from pullback.linalg._eigh import over_batch
 
@@ -123,7 +123,7 @@ def _eliminate(a):
         a = jax.lax.dynamic_update_slice(a, columns, (0, i))
         return a, order, sign, pivots.at[k].set(pivot)
 
-    start = a, rows, jnp.ones((), a.dtype), jnp.zeros((n + 1) // 2, a.dtype)
+    start = vary_like((a, rows, jnp.ones((), a.dtype), jnp.zeros((n + 1) // 2, a.dtype)))
     a, order, sign, pivots = jax.lax.fori_loop(0, n // 2, step, start)
     return sign, order, pivots, jnp.tril(a, -1) + jnp.eye(n, dtype=a.dtype)
 
@@ -181,10 +181,12 @@ def _skew(name, a):
     a = _checks.square(name, a)
     transposed = jnp.swapaxes(a, -1, -2)
     if not isinstance(a, Tracer):
-        scale, symmetric = (float(np.abs(np.asarray(z)).max()) for z in (a, a + transposed))
+        scale, symmetric = (float(np.abs(np.asarray(z)).max(initial=0)) for z in (a, a + transposed))
         if symmetric > 1e3 * np.sqrt(np.finfo(a.dtype).eps) * scale:
             raise InputError(
                 f"{name} needs a skew-symmetric matrix, but max|a + a^T| = {symmetric:.2e} at max|a| = {scale:.2e}. "
                 "Pass (a - a.T)/2 if that is what is meant."
             )
-    return (a - transposed) / 2
+    # Pivoting could leave a NaN behind, on the diagonal for instance.
+    bad = jnp.isnan(a).any(axis=(-2, -1), keepdims=True)
+    return jnp.where(bad, jnp.nan, (a - transposed) / 2)

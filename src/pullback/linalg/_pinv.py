@@ -90,7 +90,7 @@ def _pinv(rtol, a):
 
 def _inverse(a, u, s, vh, rtol):
     keep = Keep(rtol=rtol)(s)
-    u, v = jnp.where(keep, u, 0), jnp.where(keep, vh.conj().T, 0)
+    u, v = jnp.where(keep[None, :], u, 0), jnp.where(keep[None, :], vh.conj().T, 0)
     # Diagonal in value; inside a degenerate block its derivative is not.
     sigma = u.conj().T @ a @ v + jnp.diag(jnp.where(keep, 0, 1).astype(a.dtype))
     return v @ jnp.linalg.solve(sigma, u.conj().T)

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from jax.lax.linalg import triangular_solve
 from jaxtyping import Array, Inexact
 
+from pullback import elementary
 from pullback.core import InputError, nearest
 from pullback.linalg import _checks
 from pullback.linalg._eigh import over_batch
@@ -108,10 +109,10 @@ def _qr_jvp(full, primals, tangents):
     k = min(a.shape)
     m = q.conj().T @ da
     independent = _independent(r[:k])
-    r1 = jnp.where(independent[:, None] & independent, r[:k, :k], jnp.eye(k, dtype=a.dtype))
+    r1 = jnp.where(independent[:, None] & independent[None, :], r[:k, :k], jnp.eye(k, dtype=a.dtype))
 
     def over_r1(y):
-        return triangular_solve(r1, jnp.where(independent, y[:, :k], 0))
+        return triangular_solve(r1, jnp.where(independent[None, :], y[:, :k], 0))
 
     l = over_r1(m)
     x = jnp.pad(jnp.tril(l, -1), ((0, 0), (0, len(m) - k)))
@@ -127,7 +128,7 @@ def _qr_jvp(full, primals, tangents):
 def _independent(r):
     """True for columns of A that do not depend, to rounding, on those left of them."""
     r = jax.lax.stop_gradient(r)
-    size = jnp.linalg.norm(r[:, : len(r)], axis=0)
+    size = elementary.norm(r[:, : len(r)], axis=0)  # without overflow or underflow of the squares
     return jnp.abs(jnp.diagonal(r)) > 8 * max(r.shape) * jnp.finfo(r.dtype).eps * size
 
 

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact
 
-from pullback.core import InputError
+from pullback.core import InputError, complex_dtype
 from pullback.linalg import _checks
 from pullback.linalg._clusters import same_cluster
 from pullback.linalg._eigh import check_tol, over_batch
@@ -61,7 +61,7 @@ def schur(
     if output not in ("real", "complex"):
         raise InputError(f"schur: output must be 'real' or 'complex', got {output!r}.")
     if output == "complex":
-        a = a.astype(jnp.result_type(a, jnp.complex64))
+        a = a.astype(complex_dtype(a.dtype))
     t, z = over_batch(partial(_schur, degeneracy_tol), a, "(n,n)->(n,n),(n,n)")
     return jnp.where(jax.lax.stop_gradient(t) == 0, jnp.triu(t), t), z
 
@@ -90,9 +90,9 @@ def _solve_lower(t, m, tol):
         turn, triangular, w = jnp.eye(len(t), dtype=t.dtype), t0, jnp.diagonal(t0)
     else:
         turn = _rotation(t0)
-        triangular = jnp.triu(turn.conj().T @ t0 @ turn)
+        triangular = jnp.triu(turn.conj().T @ t0.astype(turn.dtype) @ turn)
         w = jnp.diagonal(triangular)
-        w = w.real + 1j * jnp.abs(w.imag)  # w and its conjugate make one block
+        w = jax.lax.complex(w.real, jnp.abs(w.imag))  # w and its conjugate make one block
     active = jnp.tril(~same_cluster(w, tol), -1)
 
     def equation(x):
@@ -102,7 +102,7 @@ def _solve_lower(t, m, tol):
     def commutator_solve(turn, triangular, active, b):
         identity = jnp.eye(len(t), dtype=triangular.dtype)
         pairs = (identity, triangular), (-triangular, identity)
-        x = solve_columns(pairs, turn.conj().T @ b @ turn, active)
+        x = solve_columns(pairs, turn.conj().T @ b.astype(turn.dtype) @ turn, active)
         x = turn @ x @ turn.conj().T
         return jnp.where(active, x if jnp.iscomplexobj(b) else x.real, b)
 
@@ -123,8 +123,8 @@ def _rotation(t):
     pair = c != 0
     mu = jnp.sqrt(jnp.where(pair, -b * c, 0))
     length = jnp.where(pair, jnp.hypot(b, mu), 1)
-    same, other = jnp.where(pair, b / length, 0), jnp.where(pair, 1j * mu / length, 0)
+    same, other = jnp.where(pair, b / length, 0), jax.lax.complex(jnp.zeros_like(mu), jnp.where(pair, mu / length, 0))
     zero = jnp.zeros(1, bool)
     single = ~(jnp.concatenate([pair, zero]) | jnp.concatenate([zero, pair]))
-    diagonal = single + jnp.pad(same, (0, 1)) + jnp.pad(same, (1, 0))
+    diagonal = (jnp.where(single, 1, 0) + jnp.pad(same, (0, 1)) + jnp.pad(same, (1, 0))).astype(other.dtype)
     return jnp.diag(diagonal) + jnp.diag(other, 1) + jnp.diag(other, -1)

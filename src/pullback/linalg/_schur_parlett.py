@@ -23,8 +23,11 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Inexact
 
+from pullback import elementary
+from pullback.core import vary_like
 from pullback.linalg._clusters import clusters
 
 NODES = 32
@@ -37,7 +40,7 @@ def schur_parlett(
 ) -> tuple[Inexact[Array, "n n"], Float[Array, ""]]:
     """f(t) for t upper triangular and f analytic around its diagonal, and an estimate of the relative error."""
     enough = jnp.finfo(t.dtype).eps ** (2 / 3)
-    size = jnp.linalg.norm(t) / len(t) ** 0.5
+    size = elementary.norm(t) / len(t) ** 0.5
 
     def attempt(state):
         distance, best, smallest = state
@@ -54,7 +57,7 @@ def schur_parlett(
         distance, _, smallest = state
         return (distance > LAST * size) & ~(smallest <= enough)
 
-    start = FIRST * size, jnp.full_like(t, jnp.nan), jnp.asarray(jnp.inf, size.dtype)
+    start = vary_like((FIRST * size, jnp.full_like(t, jnp.nan), jnp.asarray(jnp.inf, size.dtype)))
     return jax.lax.while_loop(is_unsatisfied, attempt, start)[1:]
 
 
@@ -70,7 +73,7 @@ def _gathered(t, q, cluster):
         i = jnp.argmax(cluster[:-1] > cluster[1:])
         pair = jax.lax.dynamic_slice(t, (i, i), (2, 2))
         x = jnp.array([pair[0, 1], pair[1, 1] - pair[0, 0]])  # the eigenvector of the second eigenvalue
-        x = x / jnp.linalg.norm(x)
+        x = x / elementary.norm(x).astype(x.dtype)
         g = jnp.array([[x[0], -x[1].conj()], [x[1], x[0].conj()]])
         rows = g.conj().T @ jax.lax.dynamic_slice_in_dim(t, i, 2, 0)
         t = jax.lax.dynamic_update_slice_in_dim(t, rows, i, 0)
@@ -81,22 +84,22 @@ def _gathered(t, q, cluster):
 
     if len(t) == 1:
         return t, q, cluster
-    return jax.lax.while_loop(disorder, exchange, (t, q, cluster))
+    return jax.lax.while_loop(disorder, exchange, vary_like((t, q, cluster)))
 
 
 def _inside(f, b: Complex[Array, "n n"], same: Bool[Array, "n n"], distance):
     """f(b) for b upper triangular and block diagonal, the blocks given by `same`, and for each row its error."""
     w, count = jnp.diagonal(b), jnp.sum(same, axis=1)
-    centre = (same @ w) / count
+    centre = jnp.sum(jnp.where(same, w[None, :], 0), axis=1) / count.astype(w.dtype)
     spread = jnp.max(jnp.where(same, jnp.abs(w - centre)[None, :], 0), axis=1)
     eye = jnp.eye(len(b), dtype=b.dtype)
-    circle = jnp.exp(2j * jnp.pi * (jnp.arange(NODES) + 0.5) / NODES)
+    circle = jnp.asarray(np.exp(2j * np.pi * (np.arange(NODES) + 0.5) / NODES), b.dtype)
 
     def of_radius(beyond):
         radius = 1.5 * spread + beyond * distance
 
         def node(k):
-            z = radius * circle[k]
+            z = radius.astype(b.dtype) * circle[k]
             resolvent = jax.scipy.linalg.solve_triangular(jnp.diag(centre + z) - b, eye)
             term = (z * jax.vmap(f)(centre + z))[:, None] * resolvent / NODES
             return term, jnp.abs(term)
@@ -105,11 +108,9 @@ def _inside(f, b: Complex[Array, "n n"], same: Bool[Array, "n n"], distance):
             term, rounding = node(k)
             return (total[0] + term, total[1] + jnp.where(k % 2, -term, term), total[2] + rounding), None
 
-        zero = jnp.zeros_like(eye)
         # The alternating sum is the difference to the rule with half the nodes.
-        (value, half, rounding), _ = jax.lax.scan(
-            add, (zero, zero, jnp.zeros_like(spread, shape=b.shape)), jnp.arange(NODES)
-        )
+        start = jnp.zeros_like(b), jnp.zeros_like(b), jnp.zeros_like(b.real)
+        (value, half, rounding), _ = jax.lax.scan(add, start, jnp.arange(NODES))
         value_size = _largest(value, same)
         difference = _largest(half, same)
         # Geometric convergence: the error of the full rule is the square of that of half the nodes.

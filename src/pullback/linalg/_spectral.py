@@ -25,7 +25,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Inexact
 
-from pullback.core import InputError, is_live, nearest
+from pullback.core import InputError, is_live, nearest, whole_number
 from pullback.linalg import _checks
 from pullback.linalg._forms import form, hoisted, in_eigenbasis
 
@@ -51,7 +51,7 @@ class Spectral(eqx.Module):
 
     def apply(self, f: Callable[[Float[Array, ""]], Inexact[Array, ""]]) -> Inexact[Array, "*batch n n"]:
         """f(a), as `funmh`."""
-        f, theta = hoisted(f, self.w.dtype)
+        f, theta = hoisted(f, self.w)
         out = self._each(lambda a, w, u: form(hermitian_form, f, (w, u), theta, a, ()))
         _checks.finite(out, lambda: f"the function is not finite on the eigenvalues, {self.w.min()} to {self.w.max()}.")
         return out
@@ -71,7 +71,8 @@ class Spectral(eqx.Module):
         if k is None or interval is not None:
             raise InputError("spectral_projector needs either k or interval.")
         n = self.w.shape[-1]
-        if not isinstance(k, (int, np.integer)) or not 0 <= k <= n:
+        k = whole_number("spectral_projector", "k", k)
+        if not 0 <= k <= n:
             raise InputError(f"spectral_projector: k must be a whole number from 0 to n = {n}, got {k!r}.")
         if k in (0, n):
             eye = jnp.broadcast_to(jnp.eye(n, dtype=self.a.dtype), self.a.shape)
@@ -84,8 +85,9 @@ class Spectral(eqx.Module):
     ) -> Float[Array, "*batch"]:
         """The chemical potential at which the occupations of the levels sum to `n_electrons`."""
         occupation = _occupation_function(smearing)
-        temperature = _check_temperature(temperature)
-        n = _check_electrons(n_electrons, self.w.shape[-1], open_interval=True)
+        _check_temperature(temperature)
+        _check_electrons(n_electrons, self.w.shape[-1], open_interval=True)
+        n, temperature = (jnp.asarray(x, self.w.dtype) for x in (n_electrons, temperature))
         return self._each(partial(_chemical_potential, occupation, n, temperature), "()")
 
     def density_matrix(
@@ -100,13 +102,17 @@ class Spectral(eqx.Module):
         if (mu is None) == (n_electrons is None):
             raise InputError("density_matrix needs either mu or n_electrons.")
         occupation = _occupation_function(smearing)
-        t = _check_temperature(temperature).astype(self.w.dtype)
-        if not isinstance(t, Tracer) and float(t) == 0:
+        _check_temperature(temperature)
+        _is_number("mu", 0 if mu is None else mu)
+        # As Python numbers: inside jit every array is traced, and would hide what its value is.
+        if not isinstance(temperature, Tracer) and float(temperature) == 0:
             return self._zero_temperature(mu, n_electrons)
+        t = jnp.asarray(temperature, self.w.dtype)
         if mu is not None:
-            mu = _number("mu", mu).astype(self.w.dtype)
+            mu = jnp.asarray(mu, self.w.dtype)
             return self.apply(lambda x: occupation((x - mu) / t))
-        n = _check_electrons(n_electrons, self.w.shape[-1], open_interval=True).astype(self.w.dtype)
+        _check_electrons(n_electrons, self.w.shape[-1], open_interval=True)
+        n = jnp.asarray(n_electrons, self.w.dtype)
         return self._each(partial(_density_matrix, occupation, n, t))
 
     def _zero_temperature(self, mu, n_electrons):
@@ -115,7 +121,8 @@ class Spectral(eqx.Module):
             return self.apply(lambda x: jnp.where(x < mu, 1.0, 0.0).astype(x.dtype))
         if isinstance(n_electrons, Tracer):
             raise InputError("density_matrix: at temperature 0 n_electrons must be a plain number; it selects levels.")
-        count = float(_check_electrons(n_electrons, self.w.shape[-1]))
+        _check_electrons(n_electrons, self.w.shape[-1])
+        count = float(n_electrons)
         if count != round(count):
             raise InputError(
                 f"density_matrix: n_electrons = {n_electrons} at temperature 0 fills a level in part; "
@@ -144,8 +151,8 @@ class Spectral(eqx.Module):
             return
         w = np.asarray(self.w)
         for edge in edges:
-            distance = np.abs(w - np.asarray(edge)).min()
-            if distance <= 16 * w.shape[-1] * np.finfo(w.dtype).eps * np.abs(w).max():
+            distance = np.abs(w - np.asarray(edge)).min(initial=np.inf)  # a batch may be empty
+            if distance <= 16 * w.shape[-1] * np.finfo(w.dtype).eps * np.abs(w).max(initial=0):
                 raise InputError(f"a level lies at {name} = {edge}, where the occupation jumps. Move it into a gap.")
 
 
@@ -264,7 +271,7 @@ def hermitian_form(f, theta, spectrum, a, es):
     w, u = spectrum
     uh = u.conj().T
     if not es:
-        return (u * jax.vmap(lambda x: f(x, *theta))(w)) @ uh
+        return (u * jax.vmap(lambda x: f(x, *theta))(w)[None, :]) @ uh
     return u @ in_eigenbasis(lambda x: f(x, *theta), w, [uh @ e @ u for e in es]) @ uh
 
 
@@ -387,24 +394,20 @@ def _occupation_function(smearing):
 
 
 def _check_temperature(temperature):
-    temperature = _number("temperature", temperature)
+    _is_number("temperature", temperature)
     if not isinstance(temperature, Tracer) and not float(temperature) >= 0:
         raise InputError(f"temperature must not be negative, got {temperature}.")
-    return temperature
 
 
 def _check_electrons(n_electrons, n, open_interval=False):
-    n_electrons = _number("n_electrons", n_electrons)
+    _is_number("n_electrons", n_electrons)
     if not isinstance(n_electrons, Tracer):
         count = float(n_electrons)
         if not 0 <= count <= n or (open_interval and count in (0, n)):
             kind = "strictly between" if open_interval else "from"
             raise InputError(f"n_electrons must be {kind} 0 and the number of levels {n}, got {n_electrons}.")
-    return n_electrons
 
 
-def _number(name, x):
-    x = jnp.asarray(x)
-    if x.shape != ():
-        raise InputError(f"{name} must be one number, got shape {x.shape}; vmap over it for several.")
-    return x
+def _is_number(name, x):
+    if jnp.shape(x) != ():
+        raise InputError(f"{name} must be one number, got shape {jnp.shape(x)}; vmap over it for several.")

@@ -34,7 +34,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Inexact
 
-from pullback.core import InputError
+from pullback.core import InputError, whole_number
 from pullback.linalg import _checks
 from pullback.linalg._eigh import blocks, check_tol, over_batch
 
@@ -108,7 +108,7 @@ def svd_truncated(
         rank = _rank_above(a, cutoff)
     elif rank is None or cutoff is not None:
         raise InputError("svd_truncated needs either rank or cutoff.")
-    check_rank("svd_truncated", a, rank)
+    rank = check_rank("svd_truncated", a, rank)
 
     def truncated(a):
         u, s, vh = decompose(degeneracy_tol, False, Keep(rank=rank), a)
@@ -126,7 +126,7 @@ def low_rank(a: Inexact[Array, "*batch m n"], rank: int) -> Inexact[Array, "*bat
         InputError: rank larger than min(m, n) or not positive; `a` is not a matrix, or (outside `jit`) not finite.
     """
     a = _checks.matrix("low_rank", a)
-    check_rank("low_rank", a, rank)
+    rank = check_rank("low_rank", a, rank)
 
     def approximation(a):
         u = decompose(None, False, Keep(rank=rank, as_one=True), a)[0][:, :rank]
@@ -135,10 +135,13 @@ def low_rank(a: Inexact[Array, "*batch m n"], rank: int) -> Inexact[Array, "*bat
     return over_batch(approximation, a, "(m,n)->(m,n)")
 
 
-def check_rank(name: str, a: Array, rank: int) -> None:
+def check_rank(name: str, a: Array, rank: int) -> int:
+    """`rank` as a Python integer."""
+    rank = whole_number(name, "rank", rank)
     limit = min(a.shape[-2:])
     if not 1 <= rank <= limit:
         raise InputError(f"{name}: rank must be from 1 to min(m, n) = {limit} for shape {a.shape}, got {rank}.")
+    return rank
 
 
 def _rank_above(a, cutoff):
@@ -222,8 +225,8 @@ def _solve(u, sigma, rest, m, outside, s, tol, keep):
     one_block = kept[:, None] & kept[None, :] if keep.as_one else blocks(-s, tol)
     gaps, sums = s[None, :] - s[:, None], s[None, :] + s[:, None]
     same = one_block | both_dropped
-    null, null_column = (sums <= zero) | both_dropped, (s <= zero) | dropped
-    gaps, sums, s0 = jnp.where(same, 1, gaps), jnp.where(null, 1, sums), jnp.where(null_column, 1, s)
+    null, null_column = (sums <= zero) | both_dropped, ((s <= zero) | dropped)[None, :]
+    gaps, sums, s0 = jnp.where(same, 1, gaps), jnp.where(null, 1, sums), jnp.where(null_column, 1, s[None, :])
 
     def equation(tdz):
         t, d, z = tdz

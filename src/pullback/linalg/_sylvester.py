@@ -22,7 +22,7 @@ from jax.core import Tracer
 from jax.lax.linalg import triangular_solve
 from jaxtyping import Array, Inexact
 
-from pullback.core import InputError
+from pullback.core import InputError, complex_dtype
 from pullback.linalg import _checks
 
 
@@ -163,7 +163,7 @@ def _solve(equation, pairs, a, b, factors_a, factors_b, q):
 
     def by_factors(ur, ws, q):
         (u, r), (w, s) = ur, ws
-        x = u @ solve_columns(pairs(r, s), u.conj().T @ q @ w) @ w.conj().T
+        x = u @ solve_columns(pairs(r, s), u.conj().T @ q.astype(u.dtype) @ w) @ w.conj().T
         return x if jnp.iscomplexobj(q) else x.real
 
     x = jax.lax.custom_linear_solve(
@@ -190,7 +190,7 @@ def _identity(like):
 def _factors(a):
     """Unitary U and upper triangular R with a = U R U†, held constant."""
     a = jax.lax.stop_gradient(a)
-    r, u = jax.scipy.linalg.schur(a.astype(jnp.result_type(a, jnp.complex64)), output="complex")
+    r, u = jax.scipy.linalg.schur(a.astype(complex_dtype(a.dtype)), output="complex")
     return u, r
 
 
