@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Inexact
 
-from pullback.core import InputError, is_live
+from pullback.core import InputError, is_live, whole_number
 from pullback.elementary._inexact import inexact, inexacts
 from pullback.external import with_partials
 
@@ -29,11 +29,10 @@ def logsumexp(
     The derivative in a weight that is 0 is exact (`jax.scipy.special.logsumexp` returns 0 for it).
 
     Raises:
-        InputError: `a` has no entries along `axis`.
+        InputError: `a` has no entries along `axis`, or no such axis.
     """
     a, b = jnp.broadcast_arrays(*inexacts("logsumexp", a, b))
-    given = range(a.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    axes = tuple(i % a.ndim for i in given)
+    axes = _axes(a, axis)
     rest = tuple(i for i in range(a.ndim) if i not in axes)
     shape = tuple(a.shape[i] for i in rest)
 
@@ -73,6 +72,15 @@ def xlogy(x: ArrayLike, y: ArrayLike) -> Inexact[Array, "..."]:
     return _xlogy(x, y)
 
 
+def _axes(a, axis):
+    """`axis` as different numbers from 0 to ndim − 1."""
+    given = range(a.ndim) if axis is None else axis if isinstance(axis, Sequence) else (axis,)
+    axes = [whole_number("logsumexp", "axis", i) for i in given]
+    if not all(-a.ndim <= i < a.ndim for i in axes) or len({i % a.ndim for i in axes}) < len(axes):
+        raise InputError(f"logsumexp: axis = {axis} does not name different axes of an array of shape {a.shape}.")
+    return tuple(i % a.ndim for i in axes)
+
+
 @jax.custom_jvp
 def _logsumexp(a, b):
     """Over the last axis."""
@@ -108,8 +116,8 @@ def _shares(a, b):
     out = _logsumexp(a, b)[..., None]
     nobody, top = out.real == -jnp.inf, a.real == jnp.inf
     finite = jnp.exp(a - jnp.where(jnp.isfinite(out), out, 0))
-    weight = jnp.sum(b * top, axis=-1, keepdims=True)
-    return jnp.where(nobody, 0, jnp.where(out.real == jnp.inf, top / jnp.where(weight == 0, 1, weight), finite))
+    weight = jnp.sum(jnp.where(top, b, 0), axis=-1, keepdims=True)
+    return jnp.where(nobody, 0, jnp.where(out.real == jnp.inf, top.astype(a.dtype) / jnp.where(weight == 0, 1, weight), finite))
 
 
 @partial(_shares.defjvp, symbolic_zeros=True)

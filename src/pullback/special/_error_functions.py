@@ -15,13 +15,15 @@ Source: W. Gautschi, SIAM J. Numer. Anal. 7, 187 (1970).
 import functools
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.special
 from jaxtyping import Array, ArrayLike, Complex, Float, Inexact
 
+from pullback.core import complex_dtype
 from pullback.external import host_elementwise, with_partials
-from pullback.special._evaluate import complex_dtype, evaluate, promoted
+from pullback.special._evaluate import evaluate, promoted
 
 _FAR = 6.5
 _DEPTH = 16
@@ -59,7 +61,7 @@ def voigt_profile(x: ArrayLike, sigma: ArrayLike, gamma: ArrayLike) -> Float[Arr
     exact at sigma = 0, the Lorentzian, through ∂f/∂σ = σ ∂²f/∂ζ².
     """
     x, sigma, gamma = promoted("voigt_profile", "", {"x": x, "sigma": sigma, "gamma": gamma})
-    return _voigt(0)(x + 1j * gamma, sigma).real
+    return _voigt(0)(jax.lax.complex(x, gamma), sigma).real
 
 
 @functools.cache
@@ -104,7 +106,7 @@ def _voigt(n):
     return with_partials(
         lambda zeta, sigma: host_elementwise(on_host, zeta, sigma, dtype=zeta.dtype),
         lambda zeta, sigma: _voigt(n + 1)(zeta, sigma),
-        lambda zeta, sigma: sigma * _voigt(n + 2)(zeta, sigma),
+        lambda zeta, sigma: sigma.astype(zeta.dtype) * _voigt(n + 2)(zeta, sigma),
     )
 
 

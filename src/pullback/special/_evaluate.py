@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
-from pullback.core import InputError
+from pullback.core import InputError, complex_dtype
 from pullback.external import host_elementwise, with_partials
 
 
@@ -66,8 +66,3 @@ def promoted(name: str, complex_in: str, arguments: dict[str, ArrayLike]) -> lis
             allowed = f"only {complex_in} may be" if complex_in else "its arguments are real"
             raise InputError(f"{name}: {k!r} is complex, but {allowed}.")
     return [jnp.asarray(a, complex_dtype(real) if jnp.iscomplexobj(a) else real) for a in arrays.values()]
-
-
-def complex_dtype(dtype):
-    """The complex type of the same precision."""
-    return jnp.promote_types(dtype, jnp.complex64)

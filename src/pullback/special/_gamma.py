@@ -16,7 +16,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Array, ArrayLike, Inexact
 
-from pullback.core import InputError
+from pullback.core import InputError, whole_number
 from pullback.special._evaluate import evaluate, promoted
 
 _SHIFT = 12
@@ -44,7 +44,8 @@ def polygamma(n: int, z: ArrayLike) -> Inexact[Array, "..."]:
     Raises:
         InputError: `n` is not a non-negative Python integer.
     """
-    if not (isinstance(n, int) and n >= 0):
+    n = whole_number("polygamma", "n", n)
+    if n < 0:
         raise InputError(f"polygamma: n must be a non-negative Python integer, got {n!r}.")
     (z,) = promoted("polygamma", "z", {"z": z})
     if n == 0:
@@ -76,10 +77,10 @@ def zeta(x: ArrayLike, q: ArrayLike | None = None) -> Inexact[Array, "..."]:
 
 
 def _hurwitz(s, q):
-    top = q + _SHIFT
-    total = (
-        jnp.sum((q[..., None] + np.arange(_SHIFT)) ** -s[..., None], axis=-1) + top ** (1 - s) / (s - 1) + top**-s / 2
-    )
+    s, q = (a.astype(np.promote_types(s.dtype, q.dtype)) for a in jnp.broadcast_arrays(s, q))
+    top, shifts = q + _SHIFT, np.arange(_SHIFT, dtype=q.dtype).reshape((1,) * q.ndim + (-1,))
+    near = jnp.sum((q[..., None] + shifts) ** -s[..., None], axis=-1)
+    total = near + top ** (1 - s) / (s - 1) + top**-s / 2
     term = s * top ** (-s - 1)
     for j, b in enumerate(_BERNOULLI, start=1):
         total += b * term

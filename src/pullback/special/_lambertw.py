@@ -15,9 +15,9 @@ import numpy as np
 import scipy.special
 from jaxtyping import Array, ArrayLike, Complex
 
-from pullback.core import InputError
+from pullback.core import complex_dtype, whole_number
 from pullback.external import host_elementwise, with_partials
-from pullback.special._evaluate import complex_dtype, promoted
+from pullback.special._evaluate import promoted
 
 _INVERSE_E = (0.36787944117144233, -1.2428753672788363e-17)  # 1/e as a sum of two doubles
 _SERIES = np.array([(k - 1) / math.factorial(k) for k in range(2, 16)])
@@ -32,9 +32,7 @@ def lambertw(z: ArrayLike, k: int = 0) -> Complex[Array, "..."]:
     Raises:
         InputError: `k` is not a Python integer.
     """
-    if not isinstance(k, int):
-        raise InputError(f"lambertw: the branch k must be a Python integer, got {k!r}.")
-    return _branch(k)(*promoted("lambertw", "z", {"z": z}))
+    return _branch(whole_number("lambertw", "the branch k", k))(*promoted("lambertw", "z", {"z": z}))
 
 
 def _branch(k):
