@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from pullback.core import DerivativeError, InputError
+from pullback.core import DerivativeError, InputError, refuse_half
 from pullback.trust._differences import derivative, noise_level
 
 MODES = ("jvp", "vjp", "fwd-rev", "rev-rev", "fwd-fwd")
@@ -120,6 +120,8 @@ def check_derivatives(
         raise InputError(f"reference must be 'differences' or 'complex-step', got {reference!r}.")
     x, fixed = eqx.partition(jax.tree.map(_as_array, args), eqx.is_inexact_array)
     leaves = jax.tree.leaves(x)
+    for leaf in leaves:
+        refuse_half("check_derivatives", leaf.dtype, "an argument")
     if not leaves:
         raise InputError("check_derivatives: no argument holds floating-point or complex numbers.")
     if reference == "complex-step" and any(map(jnp.iscomplexobj, leaves)):
