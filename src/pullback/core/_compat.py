@@ -26,6 +26,11 @@ def is_varying(tree: Any) -> bool:
     return any(map(_varying, jax.tree.leaves(tree)))
 
 
+def are_alike(tree: Any) -> bool:
+    """Whether all leaves vary along the same axes of a mesh; true outside `shard_map`."""
+    return len(set(map(_varying, jax.tree.leaves(tree)))) < 2
+
+
 def sum_to_type(a: Any, like: Any) -> Any:
     """Inside `shard_map`: the cotangent of something that varies as `like` does, from its part `a` on each device.
 
@@ -60,6 +65,7 @@ __all__ = [
     "Literal",
     "Primitive",
     "ad",
+    "are_alike",
     "batching",
     "closed_call_p",
     "is_varying",

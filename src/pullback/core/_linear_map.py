@@ -30,6 +30,7 @@ from pullback.core._compat import (
     ClosedJaxpr,
     Primitive,
     ad,
+    are_alike,
     batching,
     jaxpr_as_fun,
     mlir,
@@ -126,6 +127,22 @@ def hoist(fun: Callable[..., PyTree], *args: PyTree) -> tuple[Callable[..., PyTr
         return jax.tree.unflatten(out_tree, outs)
 
     return closed, list(jaxpr.consts), out
+
+
+def refuse_mixture(name: str, consts: PyTree) -> None:
+    """Refuses inexact arrays of which some vary between the devices of `shard_map` and others do not.
+
+    A program that closes over both is read by JAX's `custom_linear_solve` and `cond` as if all did, and its transpose
+    would wait for other devices.
+
+    Raises:
+        InputError: naming the way out.
+    """
+    if not are_alike([a for a in jax.tree.leaves(consts) if jnp.issubdtype(_dtype(a), jnp.inexact)]):
+        raise InputError(
+            f"{name}: inside jax.shard_map the function closes over arrays that differ between devices and over others "
+            "that are shared by all. Mark the shared ones first: p = jax.lax.pcast(p, 'name of the axis', to='varying')."
+        )
 
 
 def _flat_program(fun, residuals, flat_x, unflatten_x):

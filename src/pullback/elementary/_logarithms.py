@@ -10,6 +10,7 @@ follow: states at −∞ have no share, states at +∞ share equally, and if all
 
 from collections.abc import Sequence
 from functools import partial
+from typing import SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,11 @@ from pullback.external import with_partials
 
 
 def logsumexp(
-    a: ArrayLike, *, axis: int | Sequence[int] | None = None, b: ArrayLike = 1.0, keepdims: bool = False
+    a: ArrayLike,
+    *,
+    axis: SupportsIndex | Sequence[SupportsIndex] | None = None,
+    b: ArrayLike = 1.0,
+    keepdims: bool = False,
 ) -> Inexact[Array, "..."]:
     """log Σ b exp(a) over `axis`, default all axes, with derivatives in `a` and in the weights `b`.
 

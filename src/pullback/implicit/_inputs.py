@@ -11,6 +11,7 @@ from jax.core import Tracer
 from jaxtyping import Array, PyTree
 
 from pullback.core import InputError, Solution, is_varying, refuse_half, vary_like
+from pullback.core._linear_map import refuse_mixture
 
 
 def start(name: str, x0: PyTree) -> PyTree[Array]:
@@ -71,6 +72,7 @@ def hoist_at(fun: Callable[[Array], Array], v: Array) -> tuple[Any, Array]:
         return vary_like(fun(v), v)
 
     closed = hoist(alike, v)
+    refuse_mixture("pullback.implicit", eqx.filter(closed, eqx.is_array))
     varying = vary_like(v, eqx.filter(closed, eqx.is_array))
     return (closed, v) if varying is v else (hoist(alike, varying), varying)
 

@@ -76,7 +76,8 @@ def _batched(name, solve, signature, bands, n, b):
     b = _checks.columns(name, b, n)
     dtype = jnp.result_type(*bands, b)
     columns = b[:, None] if b.ndim == 1 else b
-    x = jnp.vectorize(solve, signature=signature)(*(z.astype(dtype) for z in bands), columns.astype(dtype))
+    operands = vary_like([z.astype(dtype) for z in (*bands, columns)])
+    x = jnp.vectorize(solve, signature=signature)(*operands)
     _checks.finite(x, lambda: f"{name}: the matrix is singular.")
     return x[..., 0] if b.ndim == 1 else x
 

@@ -73,7 +73,7 @@ def eigh_tridiagonal(
         raise InputError("eigh_tridiagonal needs real d and e; use eigh for complex matrices.")
     check_tol(degeneracy_tol)
     fun = partial(_eigh_tridiagonal, k, degeneracy_tol)
-    d, e = d.astype(dtype), e.astype(dtype)
+    d, e = vary_like((d.astype(dtype), e.astype(dtype)))
     if d.ndim == e.ndim == 1:
         return fun(d, e)
     return jnp.vectorize(fun, signature="(n),(m)->(k),(n,k)")(d, e)

@@ -328,7 +328,14 @@ def _chemical_potential_jvp(occupation, primals, tangents):
 @cache
 def _response(occupation, argument):
     """∂f/∂μ (argument 0) or ∂f/∂T (argument 1), as a function of (x, μ, T)."""
-    return jax.grad(_occupied(occupation), argnums=1 + argument)
+    f = _occupied(occupation)
+
+    def slope(x, *parameters):
+        # Forward: reverse mode inside shard_map would sum over the devices that share a parameter.
+        tangents = tuple(jnp.full_like(p, i == argument) for i, p in enumerate(parameters))
+        return jax.jvp(lambda *p: f(x, *p), parameters, tangents)[1]
+
+    return slope
 
 
 @partial(jax.jit, static_argnums=0)

@@ -22,7 +22,7 @@ from jax.core import Tracer
 from jax.lax.linalg import triangular_solve
 from jaxtyping import Array, Inexact
 
-from pullback.core import InputError, complex_dtype
+from pullback.core import InputError, complex_dtype, vary_like
 from pullback.linalg import _checks
 
 
@@ -214,7 +214,7 @@ def _prepare(name, a, b, q):
     if q.ndim < 2 or q.shape[-2:] != (a.shape[-1], b.shape[-1]):
         raise InputError(f"{name}: q must have shape (..., {a.shape[-1]}, {b.shape[-1]}), got {q.shape}.")
     dtype = jnp.result_type(a, b, q)
-    return a.astype(dtype), b.astype(dtype), q.astype(dtype)
+    return vary_like((a.astype(dtype), b.astype(dtype), q.astype(dtype)))
 
 
 def _check_gap(name, relative_gap, cause):

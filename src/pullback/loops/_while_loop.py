@@ -20,7 +20,7 @@ from equinox.internal import unvmap_any
 from jaxtyping import Array, Bool, PyTree
 
 from pullback.core import RESULTS, InputError, Solution, vary_like
-from pullback.core._linear_map import hoist
+from pullback.core._linear_map import hoist, refuse_mixture
 from pullback.loops._inputs import non_negative, same_state
 
 _NAME = "while_loop"
@@ -97,6 +97,7 @@ def while_loop(cond, body, init, *, max_steps, throw=True):
 def _run(cond, body, init, bound):
     """(state, whether it would go on, number of steps) after at most `bound` steps."""
     closed, consts, _ = hoist(body, init)
+    refuse_mixture(_NAME, consts)
     alike = vary_like(init, consts, hoist(cond, init)[1])
     if alike is not init:  # inside shard_map the body is traced again for a state that varies between devices
         init = alike
