@@ -1,12 +1,15 @@
 """Outcomes, errors, units and conventions."""
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from pullback.core import (
@@ -15,10 +18,14 @@ from pullback.core import (
     ConvergenceError,
     Implicit,
     InputError,
+    MissingExtraError,
     Solution,
     Uncompute,
+    error_if,
     nearest,
+    tags,
     units,
+    whole_number,
 )
 
 
@@ -90,3 +97,26 @@ def test_double_precision_is_the_default(script, dtype):
     code = f"{script}; print(jnp.ones(1).dtype)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert out.stdout.strip() == dtype
+
+
+def test_errors_and_tags_survive_copies():
+    error = pickle.loads(pickle.dumps(MissingExtraError("torch", "ml", "this")))
+    assert "pullback[ml]" in str(error) and str(copy.copy(error)) == str(error)
+    assert copy.deepcopy(tags.hermitian) is pickle.loads(pickle.dumps(tags.hermitian)) is tags.hermitian
+
+
+def test_whole_numbers():
+    assert whole_number("f", "n", np.int64(3)) == 3
+    for bad in (1.0, "1", None):
+        with pytest.raises(InputError, match="f: n must be a whole number"):
+            whole_number("f", "n", bad)
+    with pytest.raises(InputError, match="traced"):
+        jax.jit(lambda n: whole_number("f", "n", n))(3)
+
+
+def test_errors_of_compiled_programs():
+    """Of a batch one member decides, and an empty batch has none that could be wrong."""
+    program = eqx.filter_jit(jax.vmap(lambda x: error_if(x, x < 0, ["first", "second"], jnp.where(x < -1, 1, 0))))
+    assert program(jnp.ones(2)).tolist() == [1, 1] and program(jnp.zeros(0)).shape == (0,)
+    with pytest.raises(eqx.EquinoxRuntimeError, match="second"):
+        program(jnp.array([1.0, -2.0]))

@@ -213,3 +213,22 @@ def test_bad_input():
         el.hypot(1j, 2.0)
     with pytest.raises(InputError, match="at least one entry"):
         el.logsumexp(jnp.zeros((2, 0)), axis=1)
+
+
+def test_axes_of_logsumexp():
+    x = np.arange(6.0).reshape(2, 3)
+    for axis in (0, -1, np.int64(1), (0, -1), [1], (np.int32(-2),), ()):
+        right = jax.scipy.special.logsumexp(x, axis=tuple(axis) if isinstance(axis, list) else axis)
+        np.testing.assert_allclose(el.logsumexp(x, axis=axis), right, rtol=1e-15)
+    for a, axis in ((x, 2), (x, -3), (x, (0, -2)), (1.0, 0), (x, (0, 5))):
+        with pytest.raises(InputError, match="axis"):
+            el.logsumexp(a, axis=axis)
+
+
+def test_values_of_spence():
+    """Against 40 digits, on both sides of each of its reflections, and at the ends."""
+    x = np.array([0.0, 1e-300, 1e-5, 0.3, 0.4999, 0.5, 0.9, 1.0, 1.4999, 1.5, 1.6, 2.0, 2.1, 7.0, 1e10])
+    with mp.workdps(40):
+        right = [float(mp.polylog(2, 1 - mp.mpf(t)).real) for t in x]
+    np.testing.assert_allclose(el.spence(x), right, rtol=1e-14)
+    assert np.isnan(el.spence(-1.0))

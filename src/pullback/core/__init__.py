@@ -20,6 +20,7 @@ from pullback.core._linear_map import linear_map
 from pullback.core._live import instantiated, is_live, jvp_of_live, zero_tangent
 from pullback.core._pauli_file import PauliTerm, read_pauli_terms
 from pullback.core._numbers import complex_dtype, refuse_half, whole_number
+from pullback.core._numbers import complex_dtype, refuse_half, result_type, whole_number
 from pullback.core._results import RESULTS
 from pullback.core._solution import Solution
 from pullback.core._tables import Table, data_file, npz_arrays, read_table, real_numbers, text_lines
@@ -60,6 +61,7 @@ __all__ = [
     # numbers
     "complex_dtype",
     "refuse_half",
+    "result_type",
     "whole_number",
     # files
     "PauliTerm",

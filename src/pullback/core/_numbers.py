@@ -3,6 +3,7 @@
 import operator
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -21,6 +22,12 @@ def whole_number(name: str, what: str, value: Any) -> int:
         raise InputError(
             f"{name}: {what} must be a whole number, a Python integer known when the program is traced; got {value!r}."
         ) from None
+
+
+def result_type(*xs: Any) -> np.dtype:
+    """`jnp.result_type`, also in JAX's strict mode of promotion: for functions that promote their arguments."""
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.result_type(*xs)
 
 
 def complex_dtype(dtype: Any) -> np.dtype:

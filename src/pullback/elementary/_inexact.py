@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
-from pullback.core import InputError
+from pullback.core import InputError, result_type
 
 
 def inexact(name: str, x: ArrayLike, *, real: bool = False) -> Array:
@@ -18,7 +18,7 @@ def inexacts(name: str, *xs: ArrayLike, real: bool = False) -> list[Array]:
         InputError: an argument does not hold numbers, or is complex where `real` is needed.
     """
     arrays = [jnp.asarray(x) if not isinstance(x, (bool, int, float, complex)) else x for x in xs]
-    dtype = jnp.result_type(*arrays)
+    dtype = result_type(*arrays)
     if not (jnp.issubdtype(dtype, jnp.number) or dtype == jnp.bool_):
         raise InputError(f"{name} needs numbers, got dtype {dtype}.")
     if not jnp.issubdtype(dtype, jnp.inexact):

@@ -91,7 +91,7 @@ def _logsumexp(a, b):
     """Over the last axis."""
     a = _weighted(a, b)
     top = jnp.max(a.real, axis=-1, keepdims=True)
-    shift = jnp.where(jnp.isfinite(top), top, 0)
+    shift = jnp.where(jnp.isfinite(top), top, 0).astype(a.dtype)
     return jnp.log(jnp.sum(b * jnp.exp(a - shift), axis=-1)) + shift[..., 0]
 
 

@@ -73,7 +73,7 @@ def norm(x: ArrayLike, *, axis: Axis = None, keepdims: bool = False) -> Float[Ar
     """
     x = inexact("norm", x)
     scale = _scale(jnp.max(jnp.abs(x), axis=axis, keepdims=True, initial=0.0))
-    total = scale * safe_sqrt(jnp.sum(abs2(x / scale), axis=axis, keepdims=True))
+    total = scale * safe_sqrt(jnp.sum(abs2(x / scale.astype(x.dtype)), axis=axis, keepdims=True))
     return total if keepdims else jnp.squeeze(total, axis)
 
 

@@ -105,7 +105,7 @@ def _solve_diagonal(b, s, rhs):
     """b^-1 rhs for a `b` that is diag(s) in value."""
 
     def solve(_, y):
-        return y / s[:, None]
+        return y / s[:, None].astype(y.dtype)
 
     return jax.lax.custom_linear_solve(lambda x: b @ x, rhs, solve, transpose_solve=solve)
 

@@ -182,7 +182,7 @@ def solve_off_block(
         return jnp.where(same, x, x @ lam - lam @ x)
 
     def solve(_, b):
-        return b / gaps
+        return b / gaps.astype(b.dtype)
 
     return jax.lax.custom_linear_solve(equation, jnp.where(same, 0, rhs), solve, transpose_solve=solve)
 

@@ -76,7 +76,7 @@ def _scaled_and_squared(a):
     """(r(a/2^s))^(2^s) with one Padé approximant r: JAX's chooses between five, which makes five times the program."""
     norm = jax.lax.stop_gradient(jnp.max(jnp.sum(jnp.abs(a), axis=0)))
     squarings = jnp.maximum(0, jnp.ceil(jnp.log2(norm / _PADE_REACH)))
-    x = a / jnp.exp2(squarings)
+    x = a / jnp.exp2(squarings).astype(a.dtype)
     c, x2 = _PADE, x @ x
     x4, eye = x2 @ x2, jnp.eye(len(a), dtype=a.dtype)
     x6 = x4 @ x2
@@ -99,6 +99,8 @@ def _action(a, b):
     steps = jnp.maximum(1, jnp.ceil(jnp.max(jnp.sum(jnp.abs(a), axis=0)) / reach))
     steps = jnp.where(jnp.isfinite(steps), steps, 1)  # NaN as a number of steps would be none
 
+    count, steps = steps.astype(int), steps.astype(a.dtype)
+
     def series(k, state):
         term, total = state
         term = a @ term / (steps * k)
@@ -107,7 +109,7 @@ def _action(a, b):
     def step(_, b):
         return jnp.exp(mean / steps) * jax.lax.fori_loop(1, terms + 1, series, (b, b))[1]
 
-    return jax.lax.fori_loop(0, steps.astype(int), step, b)
+    return jax.lax.fori_loop(0, count, step, b)
 
 
 @_action.defjvp

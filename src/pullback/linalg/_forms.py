@@ -26,7 +26,7 @@ R. Bhatia, Matrix Analysis (1997), ch. X.
 import itertools
 import math
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
-from pullback.core import InputError, is_live, linear_map, vary_like
+from pullback.core import InputError, is_live, linear_map, result_type, vary_like
 from pullback.linalg._divided_differences import divided_difference, taylor_coefficients
 
 Evaluate = Callable[[Callable, tuple, PyTree, Array, tuple], Array]  # (f, theta, spectrum, a, es) -> D^m f(a)[es]
@@ -145,20 +145,28 @@ def _along_parameters(f, live):
     return df
 
 
+def product(*matrices: Array) -> Array:
+    """The product of matrices of one precision, real and complex ones together."""
+    dtype = result_type(*matrices)
+    return reduce(jnp.matmul, (x.astype(dtype) for x in matrices))
+
+
 def in_eigenbasis(f: Callable, w: Array, ms: list[Array]) -> Array:
     """The form in the eigenbasis: Σ over orders of `ms` and inner indices of f[w_i, …, w_j] m¹_{i k1} ⋯ m^m_{.. j}."""
     n, m = w.size, len(ms)
     coefficients = taylor_coefficients(f, w, m)
+    dtype = result_type(coefficients, *ms)
+    ms = [x.astype(dtype) for x in ms]
     rows, columns = jnp.arange(n)[:, None], jnp.arange(n)[None, :]
     if m == 1:
-        return divided_difference(coefficients, w, (rows, columns)) * ms[0]
+        return divided_difference(coefficients, w, (rows, columns)).astype(dtype) * ms[0]
     orders = list(itertools.permutations(ms))
 
     def row(path):
         """Sum over the paths that begin with `path`: the last two indices as a matrix, the others in a loop."""
         if len(path) < m - 1:
             return jnp.sum(jax.lax.map(lambda k: row((*path, k)), jnp.arange(n)), axis=0)
-        difference = divided_difference(coefficients, w, (*path, rows, columns))
+        difference = divided_difference(coefficients, w, (*path, rows, columns)).astype(dtype)
         total = 0
         for order in orders:
             weight = math.prod(order[s][path[s], path[s + 1]] for s in range(m - 2))

@@ -84,7 +84,7 @@ def _pfaffian_jvp(primals, tangents):
 def _slogpfaffian(a):
     sign, _, pivots, _ = _eliminate(a)
     size = jnp.abs(pivots)
-    phases = jnp.where(size > 0, pivots / jnp.where(size > 0, size, 1), 0)
+    phases = jnp.where(size > 0, pivots / jnp.where(size > 0, size, 1).astype(a.dtype), 0)
     return sign * jnp.prod(phases), jnp.sum(jnp.log(size))
 
 
@@ -93,7 +93,7 @@ def _slogpfaffian_jvp(primals, tangents):
     (a,), (da,) = primals, tangents
     sign, logabs = _slogpfaffian(a)
     slope = jnp.trace(jnp.linalg.solve(a, da)) / 2
-    turn = sign * 1j * slope.imag if jnp.iscomplexobj(a) else jnp.zeros_like(sign)
+    turn = sign * jax.lax.complex(jnp.zeros_like(slope.imag), slope.imag) if jnp.iscomplexobj(a) else jnp.zeros_like(sign)
     return (sign, logabs), (turn, slope.real)
 
 

@@ -118,7 +118,8 @@ def _qr_jvp(full, primals, tangents):
     x = jnp.pad(jnp.tril(l, -1), ((0, 0), (0, len(m) - k)))
     x = x - x.conj().T
     if jnp.iscomplexobj(a):
-        x = x + 1j * jnp.diag(jnp.pad(jnp.diagonal(l).imag, (0, len(m) - k)))
+        turn = jnp.diag(jnp.pad(jnp.diagonal(l).imag, (0, len(m) - k)))
+        x = x + jax.lax.complex(jnp.zeros_like(turn), turn)
     dq = q @ x
     if len(a) > len(m):
         dq = dq + over_r1(da - q @ m)

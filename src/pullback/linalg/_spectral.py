@@ -25,12 +25,12 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Inexact
 
-from pullback.core import InputError, is_live, nearest, whole_number
+from pullback.core import InputError, is_live, nearest, result_type, whole_number
 from pullback.linalg import _checks
-from pullback.linalg._forms import form, hoisted, in_eigenbasis
+from pullback.linalg._forms import form, hoisted, in_eigenbasis, product
 
 Smearing = Literal["fermi", "gaussian", "cold"]
-Scalar = Float[Array, ""] | float | int
+Scalar = Float[Array, ""] | float | int | np.number
 
 
 class Spectral(eqx.Module):
@@ -271,8 +271,9 @@ def hermitian_form(f, theta, spectrum, a, es):
     w, u = spectrum
     uh = u.conj().T
     if not es:
-        return (u * jax.vmap(lambda x: f(x, *theta))(w)[None, :]) @ uh
-    return u @ in_eigenbasis(lambda x: f(x, *theta), w, [uh @ e @ u for e in es]) @ uh
+        values = jax.vmap(lambda x: f(x, *theta))(w)[None, :]
+        return product(u.astype(result_type(u, values)) * values.astype(result_type(u, values)), uh)
+    return product(u, in_eigenbasis(lambda x: f(x, *theta), w, [product(uh, e, u) for e in es]), uh)
 
 
 def _lowest(k, a, w, u):

@@ -216,7 +216,7 @@ def _solve(u, sigma, rest, m, outside, s, tol, keep):
     s, u0 = jax.lax.stop_gradient((s, u))
     # In units of the largest singular value: Z along u and Z outside it are of different dimension.
     scale = jnp.where(s[0] > 0, s[0], 1)
-    s, sigma, rest, m, outside = (x / scale for x in (s, sigma, rest, m, outside))
+    s, sigma, rest, m, outside = (x / scale.astype(x.dtype) for x in (s, sigma, rest, m, outside))
     tol = None if tol is None else tol / scale
     zero = 16 * len(u) * jnp.finfo(s.dtype).eps * jnp.max(s)  # singular values below are zeros of the arithmetic
     kept = keep(s)
@@ -227,6 +227,7 @@ def _solve(u, sigma, rest, m, outside, s, tol, keep):
     same = one_block | both_dropped
     null, null_column = (sums <= zero) | both_dropped, ((s <= zero) | dropped)[None, :]
     gaps, sums, s0 = jnp.where(same, 1, gaps), jnp.where(null, 1, sums), jnp.where(null_column, 1, s[None, :])
+    gaps, sums, s0 = (x.astype(m.dtype) for x in (gaps, sums, s0))
 
     def equation(tdz):
         t, d, z = tdz

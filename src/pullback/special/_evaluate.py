@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
-from pullback.core import InputError, complex_dtype
+from pullback.core import InputError, complex_dtype, result_type
 from pullback.external import host_elementwise, with_partials
 
 
@@ -31,7 +31,7 @@ def evaluate(
         complex_result: the result is complex for real arguments too.
     """
     arrays = promoted(name, complex_in, arguments)
-    dtype = jnp.result_type(*arrays)
+    dtype = result_type(*arrays)
     if complex_result:
         dtype = complex_dtype(dtype)
     partials = [
@@ -55,7 +55,7 @@ def promoted(name: str, complex_in: str, arguments: dict[str, ArrayLike]) -> lis
         InputError: an argument does not hold numbers, or is complex and may not be.
     """
     arrays = {k: a if isinstance(a, (bool, int, float, complex)) else jnp.asarray(a) for k, a in arguments.items()}
-    dtype = jnp.result_type(*arrays.values())
+    dtype = result_type(*arrays.values())
     if not (jnp.issubdtype(dtype, jnp.number) or dtype == jnp.bool_):
         raise InputError(f"{name} needs numbers, got dtype {dtype}.")
     if not jnp.issubdtype(dtype, jnp.inexact):

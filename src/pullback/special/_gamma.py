@@ -92,7 +92,7 @@ def _trigamma(z):
     """ψ′(z) = ζ(2, z), and by reflection, (π/sin πz)² − ψ′(1 − z), in the left half plane (DLMF 5.15.6)."""
     left = jnp.real(z) < 0.5
     s = jnp.where(left, z, 0.5)
-    s = s - jax.lax.stop_gradient(jnp.round(jnp.real(s)))
+    s = s - jax.lax.stop_gradient(jnp.round(jnp.real(s))).astype(s.dtype)
     direct = _hurwitz(jnp.asarray(2, z.dtype), jnp.where(left, 1 - z, z))
     return jnp.where(left, (jnp.pi / jnp.sin(jnp.pi * s)) ** 2 - direct, direct)
 

@@ -17,8 +17,9 @@ from pullback.special._evaluate import evaluate
 
 
 def _neighbours(f, n, z, sign):
-    lower = n * f(jnp.maximum(n - 1, 0), z)  # f_{−1} has the factor n = 0, and may be infinite
-    return (lower + sign * (n + 1) * f(n + 1, z)) / (2 * n + 1)
+    below, above = f(jnp.maximum(n - 1, 0), z), f(n + 1, z)
+    n = n.astype(above.dtype)
+    return (n * below + sign * (n + 1) * above) / (2 * n + 1)  # f_{−1} has the factor n = 0, and may be infinite
 
 
 def _whole(function):

@@ -99,7 +99,7 @@ def _linalg():
 
 def _triple(usv):
     u, s, vh = usv
-    return s, (u * s[..., None, :]) @ vh, _projector(u[..., :2])
+    return s, (u * s[..., None, :].astype(u.dtype)) @ vh, _projector(u[..., :2])
 
 
 def _sorted_sums(w):
@@ -250,4 +250,8 @@ def _krylov():
 
 def _external():
     sine = external.primitive(np.sin, out=lambda z: z, jvp=lambda x, v: np.cos(x[0]) * v[0])
-    return (Subject("external.primitive", sine, (_POINTS,)),)
+    on_host = external.with_partials(lambda x: external.host_elementwise(np.sin, x, dtype=x.dtype), jnp.cos)
+    return (
+        Subject("external.primitive", sine, (_POINTS,)),
+        Subject("external.with_partials", on_host, (_POINTS,)),
+    )
