@@ -19,6 +19,7 @@ from jaxtyping import Array, Complex, Inexact
 from pullback.linalg import _checks
 from pullback.linalg._clusters import same_cluster
 from pullback.linalg._eigh import check_tol, over_batch, solve_off_block
+from pullback.linalg._units import in_units
 
 
 @overload
@@ -83,8 +84,9 @@ def eigvals(a: Inexact[Array, "*batch n n"]) -> Complex[Array, "*batch n"]:
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _eig(tol, a):
+    a, s = in_units(a)
     w, v = jnp.linalg.eig(a)
-    return w, v
+    return w * s.astype(w.dtype), v
 
 
 @_eig.defjvp
@@ -95,13 +97,16 @@ def _eig_jvp(tol, primals, tangents):
     a, da = a.astype(v.dtype), da.astype(v.dtype)
     m = inverse @ (da @ v)
     # The matrix Λ is read by the derivatives of the equation only: at first order XLA drops these products.
-    dv = v @ solve_off_block(inverse @ (a @ v), m, same_cluster(w, tol), w)
+    s = in_units(a)[1].astype(w.dtype)  # gaps in these units: a complex division squares them
+    dv = v @ solve_off_block(inverse @ (a @ v) / s, m / s, same_cluster(w, tol), w / s)
     return (w, v), (jnp.diagonal(m), dv - v * jnp.sum(v.conj() * dv, axis=0, keepdims=True))
 
 
 @jax.custom_jvp
 def _eigvals(a):
-    return jnp.linalg.eigvals(a)
+    a, s = in_units(a)
+    w = jnp.linalg.eigvals(a)
+    return w * s.astype(w.dtype)
 
 
 @_eigvals.defjvp

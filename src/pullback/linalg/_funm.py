@@ -27,6 +27,7 @@ from pullback.linalg import _checks
 from pullback.linalg._eigh import over_batch
 from pullback.linalg._forms import form, hoisted, in_eigenbasis
 from pullback.linalg._schur_parlett import schur_parlett
+from pullback.linalg._units import in_units
 
 CONDITION = 1e3  # of the eigenvectors, beyond which they are not used
 
@@ -168,7 +169,9 @@ def _refuse(name, real, f, w):
 
 def _decomposed(a):
     """Eigenvalues, vectors, their inverse, and the condition number of the vectors."""
+    a, s = in_units(a)
     w, v = jnp.linalg.eig(a)
+    w = w * s.astype(w.dtype)
     v_inv = jnp.linalg.inv(v)
     return w + 0, v, v_inv, jnp.linalg.norm(v) * jnp.linalg.norm(v_inv) / w.size  # + 0: no negative zeros
 
@@ -188,7 +191,9 @@ def _general_form(real, f, theta, spectrum, a, es):
             return v @ in_eigenbasis(g, w, [v_inv @ e.astype(v.dtype) @ v for e in es]) @ v_inv
 
         def by_blocks():
-            t, q = jax.lax.linalg.schur(a.astype(w.dtype))
+            scaled, s = in_units(a)
+            t, q = jax.lax.linalg.schur(scaled.astype(w.dtype))
+            t = t * s.astype(t.dtype)
             if not es:
                 return q @ _trusted(*schur_parlett(g, t)) @ q.conj().T
             stack = jnp.stack([q.conj().T @ e.astype(q.dtype) @ q for e in es])

@@ -26,6 +26,7 @@ from pullback.linalg import _checks
 from pullback.linalg._clusters import same_cluster
 from pullback.linalg._eigh import check_tol, over_batch
 from pullback.linalg._sylvester import solve_columns
+from pullback.linalg._units import in_units
 
 
 def schur(
@@ -69,8 +70,9 @@ def schur(
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _schur(tol, a):
     """T = Z†AZ and Z. Below its blocks T is zero in value; in derivative it is so between distinct eigenvalues."""
+    a, s = in_units(a)
     t, z = jax.scipy.linalg.schur(a, output="complex" if jnp.iscomplexobj(a) else "real")
-    return t, z
+    return t * s.astype(t.dtype), z
 
 
 @_schur.defjvp
@@ -78,7 +80,8 @@ def _schur_jvp(tol, primals, tangents):
     (a,), (da,) = primals, tangents
     t, z = _schur(tol, a)
     m = z.conj().T @ da @ z
-    x = _solve_lower(t, m, tol)
+    s = in_units(a)[1]
+    x = _solve_lower(t / s.astype(t.dtype), m / s.astype(t.dtype), None if tol is None else tol / s)
     x = x - x.conj().T
     return (t, z), (m + t @ x - x @ t, z @ x)
 

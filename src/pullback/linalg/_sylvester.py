@@ -24,6 +24,7 @@ from jaxtyping import Array, Inexact
 
 from pullback.core import InputError, complex_dtype, vary_like
 from pullback.linalg import _checks
+from pullback.linalg._units import in_units
 
 
 def solve_sylvester(
@@ -190,8 +191,9 @@ def _identity(like):
 def _factors(a):
     """Unitary U and upper triangular R with a = U R U†, held constant."""
     a = jax.lax.stop_gradient(a)
+    a, s = in_units(a)
     r, u = jax.scipy.linalg.schur(a.astype(complex_dtype(a.dtype)), output="complex")
-    return u, r
+    return u, r * s.astype(r.dtype)
 
 
 def _transposed(factors):
