@@ -108,7 +108,7 @@ def test_errors_and_tags_survive_copies():
 def test_whole_numbers():
     assert whole_number("f", "n", np.int64(3)) == 3
     for bad in (1.0, "1", None):
-        with pytest.raises(InputError, match="f: n must be a whole number"):
+        with pytest.raises(InputError, match="f: n must be a Python integer"):
             whole_number("f", "n", bad)
     with pytest.raises(InputError, match="traced"):
         jax.jit(lambda n: whole_number("f", "n", n))(3)
