@@ -1,5 +1,7 @@
 """Edges of the input: no members, entries of any scale, NaN, half precision, a Python number that chooses a branch."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +17,8 @@ def test_no_matrices_give_no_results():
     z = jnp.zeros((0, 3, 3))
     assert linalg.eigh(z)[1].shape == linalg.cholesky(z).shape == linalg.funmh(z, jnp.exp).shape == (0, 3, 3)
     assert linalg.eigvalsh(z).shape == linalg.eigh(z, z + jnp.eye(3))[0].shape == (0, 3)
-    assert linalg.spectral(z).trace(jnp.exp).shape == linalg.pfaffian(z).shape == linalg.slogpfaffian(z)[1].shape == (0,)
+    assert linalg.spectral(z).trace(jnp.exp).shape == (0,)
+    assert linalg.pfaffian(z).shape == linalg.slogpfaffian(z)[1].shape == (0,)
     assert linalg.spectral_projector(z, 1).shape == linalg.spectral_projector(z, interval=(0.0, 1.0)).shape == (0, 3, 3)
     assert linalg.density_matrix(z, n_electrons=1).shape == linalg.density_matrix(z, 0.5).shape == (0, 3, 3)
 
@@ -85,7 +88,7 @@ def test_what_cannot_be_used_is_one_line():
     assert linalg.low_rank(A, np.int64(2)).shape == (3, 3)
 
 
-FUNCTIONS = [linalg.sqrtm, linalg.logm, linalg.signm, linalg.cosm, linalg.sinm, lambda a: linalg.fractional_power(a, 0.4)]
+FUNCTIONS = [linalg.sqrtm, linalg.logm, linalg.signm, linalg.cosm, linalg.sinm, partial(linalg.fractional_power, p=0.4)]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

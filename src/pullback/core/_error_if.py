@@ -36,7 +36,8 @@ def error_if(
         return np.zeros(np.shape(wrong), bool)
 
     operands = jnp.broadcast_arrays(wrong, which)
-    never = jax.pure_callback(check, jax.ShapeDtypeStruct(operands[0].shape, bool), *operands, vmap_method="expand_dims")
+    like = jax.ShapeDtypeStruct(operands[0].shape, bool)
+    never = jax.pure_callback(check, like, *operands, vmap_method="expand_dims")
     never = jnp.any(vary_like(never, tree, wrong))
     return jax.tree.map(lambda a: jnp.where(never, jnp.zeros_like(a), a), tree)
 

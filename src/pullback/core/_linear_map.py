@@ -141,7 +141,7 @@ def refuse_mixture(name: str, consts: PyTree) -> None:
     if not are_alike([a for a in jax.tree.leaves(consts) if jnp.issubdtype(_dtype(a), jnp.inexact)]):
         raise InputError(
             f"{name}: inside jax.shard_map the function closes over arrays that differ between devices and over others "
-            "that are shared by all. Mark the shared ones first: p = jax.lax.pcast(p, 'name of the axis', to='varying')."
+            "that are shared by all. Mark the shared ones first: p = jax.lax.pcast(p, 'axis name', to='varying')."
         )
 
 

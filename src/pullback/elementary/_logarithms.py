@@ -122,7 +122,8 @@ def _shares(a, b):
     nobody, top = out.real == -jnp.inf, a.real == jnp.inf
     finite = jnp.exp(a - jnp.where(jnp.isfinite(out), out, 0))
     weight = jnp.sum(jnp.where(top, b, 0), axis=-1, keepdims=True)
-    return jnp.where(nobody, 0, jnp.where(out.real == jnp.inf, top.astype(a.dtype) / jnp.where(weight == 0, 1, weight), finite))
+    equal = top.astype(a.dtype) / jnp.where(weight == 0, 1, weight)
+    return jnp.where(nobody, 0, jnp.where(out.real == jnp.inf, equal, finite))
 
 
 @partial(_shares.defjvp, symbolic_zeros=True)

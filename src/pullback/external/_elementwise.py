@@ -63,7 +63,7 @@ def with_partials(fun: Callable[..., jax.Array], *partials: _Partial | str) -> C
                 continue
             if isinstance(derivative, str):
                 raise MissingDerivativeError(derivative)
-            dout += derivative(*primals).astype(out.dtype) * tangent.astype(out.dtype)
+            dout += jnp.asarray(derivative(*primals), dout.dtype) * jnp.asarray(tangent, dout.dtype)
         return out, dout
 
     return function

@@ -22,7 +22,15 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import PyTree
 
-from pullback.core import InputError, MissingDerivativeError, PullbackError, instantiated, is_live, linear_map, vary_like
+from pullback.core import (
+    InputError,
+    MissingDerivativeError,
+    PullbackError,
+    instantiated,
+    is_live,
+    linear_map,
+    vary_like,
+)
 
 _STENCIL = ((1, 2 / 3), (2, -1 / 12))  # f'(0) = Σ weight (f(k h) − f(−k h)) / h, to fourth order in h
 

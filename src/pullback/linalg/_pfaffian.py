@@ -93,7 +93,8 @@ def _slogpfaffian_jvp(primals, tangents):
     (a,), (da,) = primals, tangents
     sign, logabs = _slogpfaffian(a)
     slope = jnp.trace(jnp.linalg.solve(a, da)) / 2
-    turn = sign * jax.lax.complex(jnp.zeros_like(slope.imag), slope.imag) if jnp.iscomplexobj(a) else jnp.zeros_like(sign)
+    zero = jnp.zeros_like(slope.real)
+    turn = sign * jax.lax.complex(zero, slope.imag) if jnp.iscomplexobj(a) else zero
     return (sign, logabs), (turn, slope.real)
 
 

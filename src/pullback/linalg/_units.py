@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, Inexact
 
 
 def in_units(a: Inexact[Array, "m n"]) -> tuple[Inexact[Array, "m n"], Float[Array, ""]]:
-    """(a / s, s) with a constant power of two s near the largest entry, so that nothing is rounded; 1 if there is none."""
+    """(a / s, s) with a constant power of two s near the largest entry (nothing is rounded), 1 if there is none."""
     largest = jnp.max(jnp.abs(jax.lax.stop_gradient(a)))
     usable = (largest > 0) & jnp.isfinite(largest)
     s = jnp.exp2(jnp.floor(jnp.log2(jnp.where(usable, largest, 1))))

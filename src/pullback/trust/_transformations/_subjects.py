@@ -19,6 +19,7 @@ _TALL = _GENERAL[:, :3]
 _B = np.array([1.0, -0.5, 0.2, 0.8])
 _SKEW = np.triu(_GENERAL, 1) - np.triu(_GENERAL, 1).T
 _BANDS = np.array([[0.0, 0.3, 0.2, 0.1], [2.0, 3.0, 2.5, 2.2], [0.1, 0.4, 0.2, 0.0]])
+_OPTIMISTIX = "optimistix does not pass JAX's checks there: use solver=Newton() or check_vma=False"
 _HOST_ONLY = {
     "no jit": "JAX has no derivative of a Python callback's lanes without jit",
 }
@@ -199,7 +200,7 @@ def _implicit():
         Subject("implicit.fixed_point", lambda c: implicit.fixed_point(lambda x: jnp.cos(c * x), jnp.ones_like(c)),
                 (_POINTS,)),
         Subject("implicit.argmin", lambda c: implicit.argmin(energy(c), jnp.zeros_like(c)), (_POINTS,),
-                cannot={"shard_map": "optimistix does not pass JAX's checks there: use solver=Newton() or check_vma=False"}),
+                cannot={"shard_map": _OPTIMISTIX}),
         Subject("implicit.argmin, Newton",
                 lambda c: implicit.argmin(energy(c), jnp.zeros_like(c), solver=implicit.Newton()), (_POINTS,)),
         Subject("implicit.attach", attached, (_POINTS,)),
