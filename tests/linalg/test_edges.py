@@ -68,7 +68,10 @@ def test_the_default_temperature_is_zero_under_jit_too():
 
     right = (8 * (exact(1e-3) - exact(-1e-3)) - (exact(2e-3) - exact(-2e-3))) / 12e-3
     for options in ({"n_electrons": 3}, {"mu": 0.0}, {"n_electrons": np.int64(3), "temperature": np.float64(0)}):
-        f = lambda t, o=options: linalg.density_matrix(ring + t * kick, **o)[0, 1]
+
+        def f(t, o=options):
+            return linalg.density_matrix(ring + t * kick, **o)[0, 1]
+
         np.testing.assert_allclose(jax.jit(jax.grad(f))(0.0), right, rtol=1e-9)
 
 

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from pullback.cli._subjects import subjects
 from pullback.trust import MODES, TRANSFORMATIONS, check_conformance, check_transformations
 
 _SIGNS = {"ok": "ok", "wrong": "WRONG", "NaN": "NaN", "missing": "-"}
@@ -39,7 +40,7 @@ def check_transformed(name: str | None) -> Iterator[tuple[str, bool]]:
     Raises:
         InputError: no function has this name.
     """
-    rows = check_transformations(name, processes=os.cpu_count() or 1)
+    rows = check_transformations(name, subjects=subjects, processes=os.cpu_count() or 1)
     first = next(rows)
     yield f"{'function':{_WIDTHS[0]}s} {' '.join(TRANSFORMATIONS)}", True
     words = Counter()

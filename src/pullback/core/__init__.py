@@ -3,8 +3,8 @@
 from pullback.core import tags, units
 from pullback.core._adjoints import Adjoint, Checkpoint, Direct, Implicit, TwoLevel, Uncompute
 from pullback.core._checked import are_checked_under_jit, checks_under_jit
-from pullback.core._device import require_device
 from pullback.core._compat import is_varying, vary_like
+from pullback.core._device import require_device
 from pullback.core._error_if import error_if
 from pullback.core._errors import (
     ConvergenceError,
@@ -18,9 +18,8 @@ from pullback.core._errors import (
 from pullback.core._fused import fused
 from pullback.core._linear_map import linear_map
 from pullback.core._live import instantiated, is_live, jvp_of_live, zero_tangent
-from pullback.core._pauli_file import PauliTerm, read_pauli_terms
-from pullback.core._numbers import complex_dtype, refuse_half, whole_number
 from pullback.core._numbers import complex_dtype, refuse_half, result_type, whole_number
+from pullback.core._pauli_file import PauliTerm, read_pauli_terms
 from pullback.core._results import RESULTS
 from pullback.core._solution import Solution
 from pullback.core._tables import Table, data_file, npz_arrays, read_table, real_numbers, text_lines

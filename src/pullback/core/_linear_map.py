@@ -83,7 +83,6 @@ def linear_map(
             )
     flat_residuals, residuals_tree = jax.tree.flatten(jax.tree.map(jnp.asarray, residuals))
     flat_x, unflatten_x = _flatten(x)
-    n = len(flat_residuals)
     residuals = jax.tree.unflatten(residuals_tree, flat_residuals)
     flat_fun, consts, flat_y, unflatten_y = _flat_program(fun, residuals, flat_x, unflatten_x)
 

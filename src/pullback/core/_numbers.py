@@ -20,8 +20,7 @@ def whole_number(name: str, what: str, value: Any) -> int:
         return operator.index(value)
     except TypeError:
         raise InputError(
-            f"{name}: {what} must be a Python integer (a whole number) known when the program is traced; "
-            f"got {value!r}."
+            f"{name}: {what} must be a Python integer (a whole number) known when the program is traced; got {value!r}."
         ) from None
 
 

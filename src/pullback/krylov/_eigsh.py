@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float, Inexact, PyTree
 
-from pullback.core import InputError, Solution, jvp_of_live, zero_tangent
+from pullback.core import InputError, Solution, error_if, jvp_of_live, zero_tangent
 from pullback.core._compile_cache import compiled_once
 from pullback.core._linear_map import hoist
 from pullback.krylov._davidson import davidson
@@ -388,7 +388,7 @@ def _complement(
 
     def solve(matvec, b):
         x, converged = method(matvec, b, precondition, tol=options.adjoint_tol, max_steps=options.max_steps)
-        return eqx.error_if(
+        return error_if(
             x,
             ~converged,
             "eigsh: the linear equation of the derivative was not solved. A level next to the wanted ones is too near "

@@ -17,7 +17,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Inexact, Int
 
-from pullback.core import InputError, linear_map
+from pullback.core import InputError, error_if, linear_map
 from pullback.lattices._sector import Basis, Sector, basis_of, kept_numbers
 from pullback.lattices._space import Space
 from pullback.lattices._terms import Symmetrised, Term, diagonal, symmetrised, transitions
@@ -193,7 +193,7 @@ def _conserved(sector: Sector, family: Symmetrised, theta: Float[Array, " coupli
         "exchange, or a term changes a number that it fixes. Leave out the symmetry that is broken."
     )
     if isinstance(broken, Tracer):
-        return eqx.error_if(theta, broken > limit, message)
+        return error_if(theta, broken > limit, message)
     if broken > limit:
         raise InputError(message)
     return theta

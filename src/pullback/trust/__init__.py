@@ -2,7 +2,7 @@
 
 from pullback.trust._conformance import TOLERANCE, Case, Outcome, cases, check_conformance
 from pullback.trust._derivatives import MODES, DerivativeReport, Row, check_derivatives, directional_derivative
-from pullback.trust._transformations import TRANSFORMATIONS, check_transformations
+from pullback.trust._transformations import TRANSFORMATIONS, Subject, check_transformations, primitive_subjects
 
 __all__ = [
     "MODES",
@@ -12,9 +12,11 @@ __all__ = [
     "DerivativeReport",
     "Outcome",
     "Row",
+    "Subject",
     "cases",
     "check_conformance",
     "check_derivatives",
     "check_transformations",
     "directional_derivative",
+    "primitive_subjects",
 ]

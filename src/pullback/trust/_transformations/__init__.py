@@ -4,6 +4,7 @@
 """
 
 from pullback.trust._transformations._check import TRANSFORMATIONS, check_transformations
-from pullback.trust._transformations._subjects import subjects
+from pullback.trust._transformations._subject import Subject
+from pullback.trust._transformations._subjects import primitive_subjects
 
-__all__ = ["TRANSFORMATIONS", "check_transformations", "subjects"]
+__all__ = ["TRANSFORMATIONS", "Subject", "check_transformations", "primitive_subjects"]

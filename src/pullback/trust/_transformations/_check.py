@@ -9,9 +9,10 @@ that turn sloppiness into errors.
 import contextlib
 import dataclasses
 import io
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from multiprocessing import get_context
 from typing import Any
 
@@ -24,7 +25,7 @@ from pullback.core import InputError, PullbackError, nearest
 from pullback.trust._conformance._check import QUICK
 from pullback.trust._differences import derivative, noise_level
 from pullback.trust._transformations._subject import Subject
-from pullback.trust._transformations._subjects import subjects
+from pullback.trust._transformations._subjects import primitive_subjects
 
 _RTOL, _RTOL_SINGLE = 1e-6, 2e-3
 _STEP = 1e-2  # between the members of a batch
@@ -246,11 +247,17 @@ def verdicts(subject: Subject, names: Iterable[str] = tuple(TRANSFORMATIONS)) ->
     return Row(subject.name, found)
 
 
-def check_transformations(name: str | None = None, *, processes: int = 1) -> Iterator[Row]:
+def check_transformations(
+    name: str | None = None,
+    *,
+    subjects: Callable[[], Sequence[Subject]] = primitive_subjects,
+    processes: int = 1,
+) -> Iterator[Row]:
     """Every public function, or those whose name contains `name`, under every transformation.
 
     Args:
         name: as "linalg.eigh", or a part of it, as "krylov".
+        subjects: makes the list of functions; with several processes it must be importable.
         processes: how many to share the work between.
 
     Raises:
@@ -261,17 +268,21 @@ def check_transformations(name: str | None = None, *, processes: int = 1) -> Ite
         names = [subject.name for subject in subjects()]
         raise InputError(f"no function {name!r} in the table of transformations.{nearest(str(name), names)}")
     if min(processes, len(chosen)) <= 1:
-        yield from map(_of_number, chosen)
+        yield from map(partial(_of_number, subjects), chosen)
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_of_number, chosen)
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_be_quick) as pool:
+        yield from pool.map(partial(_of_number, subjects), chosen)
 
 
-def _of_number(i: int) -> Row:
+def _of_number(subjects, i: int) -> Row:
     """Functions do not travel between processes, their numbers do."""
-    row = verdicts(subjects()[i])
-    jax.clear_caches()
-    return row
+    return verdicts(subjects()[i])
+
+
+def _be_quick() -> None:
+    """The many small programs of eager evaluation take no options; each process compiles them without optimisation."""
+    flags = (f"--{name}={str(value).lower()}" for name, value in QUICK.items())
+    os.environ.setdefault("XLA_FLAGS", " ".join(flags))
 
 
 def _near(found, expected, rtol=_RTOL) -> bool:

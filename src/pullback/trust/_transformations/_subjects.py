@@ -20,14 +20,11 @@ _B = np.array([1.0, -0.5, 0.2, 0.8])
 _SKEW = np.triu(_GENERAL, 1) - np.triu(_GENERAL, 1).T
 _BANDS = np.array([[0.0, 0.3, 0.2, 0.1], [2.0, 3.0, 2.5, 2.2], [0.1, 0.4, 0.2, 0.0]])
 _OPTIMISTIX = "optimistix does not pass JAX's checks there: use solver=Newton() or check_vma=False"
-_HOST_ONLY = {
-    "no jit": "JAX has no derivative of a Python callback's lanes without jit",
-}
 
 
 @cache
-def subjects() -> tuple[Subject, ...]:
-    """All rows of the table of transformations."""
+def primitive_subjects() -> tuple[Subject, ...]:
+    """The rows of this floor in the table of transformations."""
     return (*_linalg(), *_elementary(), *_special(), *_loops(), *_implicit(), *_krylov(), *_external())
 
 
