@@ -40,7 +40,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test: setup
 	$(PYTEST)
-	PULLBACK_OPTIMISED=1 $(PYTEST) -m optimised
+	PULLBACK_OPTIMISED=1 $(PYTEST) -m "optimised and not slow"
 
 # All slow tests, or those of some rooms (the folders of tests/, and docs).
 test-slow: setup

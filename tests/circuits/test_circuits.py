@@ -81,6 +81,7 @@ def test_random_circuits(seed, prefix, body, count, suffix):
     np.testing.assert_allclose(jax.jit(qc.state)(circuit, psi), exact, atol=1e-12)
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 30))])
 def test_layers_that_differ_in_one_gate(seed):
     """What nearly repeats is no repetition."""
@@ -97,6 +98,7 @@ def test_layers_that_differ_in_one_gate(seed):
     np.testing.assert_allclose(qc.state(qc.Circuit(n, blocks)), exact, atol=1e-12)
 
 
+@pytest.mark.optimised
 def test_definitions():
     """Every gate by its matrix, in one circuit each of which is compiled once."""
     for name, u in dense.CONSTANT.items():
@@ -245,6 +247,7 @@ def test_interrupted_repetitions(monkeypatch):
     np.testing.assert_allclose(qc.state(circuit), psi, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_programs_do_not_grow():
     """A loop of appended gates is found to repeat; a qubit that is left alone collects all its gates in one."""
 

@@ -48,6 +48,7 @@ def test_shifts():
         qc.parameter_shift(qc.heisenberg(2), qc.Circuit(2, [qc.TimeEvolution(qc.heisenberg(2), 0.1)]))
 
 
+@pytest.mark.slow
 def test_natural_gradient_without_a_matrix():
     """The same as with it, for a metric that is far from diagonal."""
     circuit, h = qc.variational_circuit(4, 2), qc.transverse_ising(4)
@@ -57,6 +58,7 @@ def test_natural_gradient_without_a_matrix():
     np.testing.assert_allclose(found, expected, atol=1e-9 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_on_a_processor():
     """Values from NumPy matrices stand for the processor; shared angles, four-term rules, other JAX code around."""
     a = qc.shared("a", 0.3)

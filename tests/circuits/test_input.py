@@ -145,7 +145,8 @@ def test_mixed_precisions():
     np.testing.assert_array_equal(circuit.parameters, [0.5, 0.25, 1.0])
 
 
-@pytest.mark.parametrize("half", [pytest.param(jnp.float16, marks=pytest.mark.slow), jnp.bfloat16])
+@pytest.mark.slow
+@pytest.mark.parametrize("half", [jnp.float16, jnp.bfloat16])
 def test_half_precision(half):
     """States and parameters are promoted; derivatives come back in the precision of what they are by."""
     assert qc.state(qc.Circuit(1, [qc.H]), qc.zero_state(1, half)).dtype == jnp.complex64
@@ -203,6 +204,7 @@ def test_matrix_free_without_parameters():
     assert qc.natural_gradient(SUM, PAIR, matrix_free=True).shape == qc.natural_gradient(SUM, PAIR).shape == (0,)
 
 
+@pytest.mark.slow
 def test_measured_with_leading_axes():
     psi = random_states(2, 3, 8)
     shape = 2, 3

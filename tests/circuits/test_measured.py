@@ -91,6 +91,7 @@ def test_derivatives_by_inputs():
     np.testing.assert_allclose(gradient, exact, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_drawn_outcomes():
     """Means over drawn outcomes agree within their errors with the exact ones, and so do their derivatives."""
 

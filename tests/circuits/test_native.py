@@ -77,7 +77,7 @@ def results(circuit, dtype):
 @pytest.mark.parametrize(
     "circuit",
     [
-        lambda: repeated(N, 5),
+        pytest.param(lambda: repeated(N, 5), marks=pytest.mark.slow),
         lambda: irregular(N, 60),
         pytest.param(lambda: repeated(LARGE, 2), marks=pytest.mark.slow),
         pytest.param(lambda: irregular(LARGE, 20), marks=pytest.mark.slow),
@@ -109,6 +109,7 @@ def test_reverse_over_reverse(monkeypatch):
     np.testing.assert_allclose(fast, jax.jit(jax.grad(value))(circuit.parameters), atol=1e-11)
 
 
+@pytest.mark.slow
 def test_states_in_between(monkeypatch):
     """A state stored every two layers of five, and the last layer by itself."""
     circuit = repeated(N, 5)

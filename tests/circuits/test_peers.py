@@ -47,6 +47,7 @@ GATES = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(GATES)
 @settings(max_examples=3, deadline=None, derandomize=True)
 def test_random_circuits(gates):

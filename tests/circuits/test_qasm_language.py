@@ -107,6 +107,7 @@ def root(u, r):
     return v @ np.diag(np.exp(r * np.log(w))) @ np.linalg.inv(v)
 
 
+@pytest.mark.slow
 def test_powers():
     """Roots are principal ones, of the matrix with its phase, which a control can see."""
     text = (
@@ -148,7 +149,9 @@ def test_own_includes(tmp_path):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("int i = 0;\nwhile (i < 3) { x q; }", "line 5: `while`: more than 10000 passes"),
+        pytest.param(
+            "int i = 0;\nwhile (i < 3) { x q; }", "line 5: `while`: more than 10000 passes", marks=pytest.mark.slow
+        ),
         ("extern f(int) -> int;", "line 4: 'extern': functions of other programs are not supported"),
         ("defcal x $0 { # }", "line 4: 'defcal': pulses are not supported"),
         ("complex[float[64]] z = 2.5im;", "line 4: 'complex': complex numbers are not supported"),

@@ -187,6 +187,7 @@ def test_words(seeds):
     assert repeated > len(seeds) / 3
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("accelerated", [pytest.param(True, marks=pytest.mark.slow), False])
 @pytest.mark.parametrize(
     ("second", "tail"),

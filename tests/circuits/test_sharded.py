@@ -24,6 +24,7 @@ def test_eight_devices():
     assert "all agree" in output, output[-3000:]
 
 
+@pytest.mark.slow
 def test_two_processes():
     with socket.socket() as s:
         s.bind(("localhost", 0))

@@ -146,7 +146,7 @@ SCRIPT = "import sys; from pullback.cli import main; main(sys.argv[1:])"
         ("run doubling.py --out r >&-", {"MPLBACKEND": "module://not_installed.backend_inline"}, 0),
         pytest.param("run doubling.py --out r >&- 2>&- <&-", {}, 0, marks=pytest.mark.slow),
         pytest.param("run doubling.py --out r > /dev/full", {}, 0, marks=pytest.mark.slow),
-        ("run doubling.py --out r", {"JAX_PLATFORMS": "nonsense"}, 2),
+        pytest.param("run doubling.py --out r", {"JAX_PLATFORMS": "nonsense"}, 2, marks=pytest.mark.slow),
         pytest.param("run doubling.py --out r", {"JAX_PLATFORMS": "cuda"}, 2, marks=pytest.mark.slow),
         pytest.param("doctor", {"JAX_PLATFORMS": "nonsense"}, 2, marks=pytest.mark.slow),
         pytest.param("list > /dev/full", {}, 2, marks=pytest.mark.slow),

@@ -108,6 +108,7 @@ FAST = (
 )  # fmt: skip
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("names", [FAST, pytest.param(tuple(ROWS), marks=pytest.mark.slow)], ids=["hardest", "all"])
 def test_hard_points_together(names):
     """Forward mode row by row; reverse modes of a weighted sum, which a single NaN would spoil."""

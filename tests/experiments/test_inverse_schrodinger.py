@@ -80,6 +80,7 @@ def test_a_file_on_non_uniform_points(tmp_path):
     assert 1e-3 < error(x, result.arrays["potential"], potential(x), state(x) ** 2, 1e-2) < 0.2
 
 
+@pytest.mark.slow
 def test_the_notebooks_problem():
     """Where L-BFGS on V stops at 0.0249: the infimum is 0, and the closed form with psi >= 1e-5 has 3.02e-8."""
     experiment, result = solve()

@@ -111,6 +111,7 @@ def test_another_zero_of_energy_and_few_levels(tmp_path):
     np.testing.assert_allclose(result.arrays["couplings_xx+yy+zz"], -0.25, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_matched_is_said():
     experiment = IsingHamiltonian(sites=2, terms=("z",), starts=1, max_steps=30)
     target = IsingHamiltonian(sites=2).prepare().target

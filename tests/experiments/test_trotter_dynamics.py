@@ -22,6 +22,7 @@ def transverse(n, g, t):
     return (tilt + (1 - tilt) * np.cos(4 * np.sqrt(e2) * t)).mean()
 
 
+@pytest.mark.slow
 def test_ising_ring():
     """The reference agrees with free fermions, and errors have the orders of the formulas."""
     n, g, T = 8, 0.7, 1.5

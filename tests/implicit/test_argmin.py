@@ -13,6 +13,7 @@ from pullback.core import ConvergenceError, InputError
 from pullback.trust import check_derivatives
 
 
+@pytest.mark.optimised
 def test_higher_derivatives_of_a_root():
     """The third derivative of √a, and of log z, which is holomorphic, the first: 1/z."""
 

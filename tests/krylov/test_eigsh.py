@@ -81,6 +81,7 @@ def dense_majumdar_ghosh(sites):
     return np.array(bonds), exchange(0, 3) + 0.3 * exchange(1, 3)
 
 
+@pytest.mark.optimised
 def test_hessian_at_a_twofold_ground_state():
     """Majumdar–Ghosh: masked rules give an asymmetric Hessian here without a warning. Loss tr(P O) + tr(Λ P O)."""
     bonds, look = dense_majumdar_ghosh(8)

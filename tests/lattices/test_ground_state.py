@@ -102,6 +102,7 @@ def test_majumdar_ghosh():
     assert float(ground_state(model, sector=Sector(momentum=0, magnetisation=0.0)).energy) == pytest.approx(-2.25)
 
 
+@pytest.mark.slow
 def test_a_twofold_level_of_many_states():
     """More states than are diagonalised as a matrix; the answer tells, if it is not to raise."""
     with pytest.raises(ConvergenceError, match="equals the next one"):
@@ -134,6 +135,7 @@ def test_majumdar_ghosh_of_twelve():
     np.testing.assert_allclose(ground_state(j1_j2(12), k=2).energy, [-4.5, -4.5], atol=1e-11)
 
 
+@pytest.mark.optimised
 def test_hubbard():
     """The dimer in closed form, with its double occupation dE/dU; a ring against matrices of c and c†."""
     half = Sector(particles=(1, 1))

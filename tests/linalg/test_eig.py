@@ -32,6 +32,7 @@ def projector(a, level):
     return (v * (jnp.abs(w - level) < 0.5)) @ vl.conj().T
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("dtype", [complex, pytest.param(float, marks=pytest.mark.slow)])
 def test_projector_at_a_semisimple_double_level(dtype):
     """To third order, against 40 digits."""

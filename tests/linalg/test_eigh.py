@@ -33,6 +33,7 @@ def slope(loss, mode):
 SLOW = {"triple, complex", "split by 1e-10", "zero matrix"}
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.slow) if c in SLOW else c for c in CASES])
 def test_gauge_invariant_functions_at_every_order(case):
     a, s, o, k = CASES[case]
@@ -89,6 +90,7 @@ def test_single_vectors_of_a_multiplet_are_finite():
     assert jnp.isfinite(g).all()
 
 
+@pytest.mark.slow
 def test_vmap_jit_and_scan_agree():
     a, s, o, k = CASES["triple"]
     loss = projector_loss(eigh, a, s, o, k)

@@ -82,6 +82,7 @@ def test_exact_degeneracy_of_decoupled_blocks(mode):
     assert float(got) == pytest.approx(want, rel=10.0 ** (2 * order - 12))
 
 
+@pytest.mark.slow
 def test_no_norm_of_the_matrix_is_lost_on_a_fine_grid():
     """A box of 2000 points (norm 8e6): the gradient of the ground density against the dense solver of SciPy."""
     n = 2000

@@ -32,7 +32,9 @@ FUNCTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize(
+    "name", [n if n in ("log", "power") else pytest.param(n, marks=pytest.mark.slow) for n in FUNCTIONS]
+)
 def test_values_and_first_derivatives(name):
     """The derivative is the corner of the function of a block matrix (Mathias), here by SciPy."""
     ours, theirs = FUNCTIONS[name]
@@ -55,7 +57,7 @@ FAR_FROM_NORMAL = {
 
 
 @pytest.mark.parametrize(
-    "name", [n if n in ("small", "three") else pytest.param(n, marks=pytest.mark.slow) for n in FAR_FROM_NORMAL]
+    "name", [n if n == "small" else pytest.param(n, marks=pytest.mark.slow) for n in FAR_FROM_NORMAL]
 )
 def test_small_eigenvalues_of_matrices_far_from_normal(name):
     """The circles must not reach over the branch point; values and differences by mpmath at 60 digits."""

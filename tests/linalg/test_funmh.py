@@ -62,6 +62,7 @@ def errors(levels, name, modes, dtype=float):
     return out
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize(
     ("levels", "name"),
     [
@@ -122,6 +123,7 @@ def test_parameters_that_f_closes_over():
     check_derivatives(density, 0.0, 0.4, 2.0, modes=("vjp", "fwd-rev"), samples=1, throw=True)
 
 
+@pytest.mark.optimised
 def test_complex_parameters():
     a, *_ = levels_matrix([0.0, 0.0, 1.0])
     check_derivatives(lambda z: funmh(jnp.asarray(a), lambda x: jnp.exp(z * x)), 0.3 - 0.8j, samples=1, throw=True)

@@ -40,6 +40,7 @@ def test_values(mode, dtype):
     np.testing.assert_array_equal(lq(a, "l"), lq(a)[0])
 
 
+@pytest.mark.optimised
 def test_second_order():
     """Tall and wide, reduced and complete (through what does not depend on the choice of the complement)."""
 

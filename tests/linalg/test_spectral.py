@@ -13,6 +13,7 @@ from tests.linalg.references import levels_matrix, ring
 A, S, O = map(jnp.asarray, levels_matrix([0.0, 0.0, 1.0, 1.0, 1.0, 2.0], dtype=complex))
 
 
+@pytest.mark.optimised
 def test_projectors_at_degenerate_shells():
     def projectors(t):
         a = A + t * S

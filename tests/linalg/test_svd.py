@@ -53,6 +53,7 @@ CASES = {
 SLOW = {"double", "wide", "square triple", "wide, zeros"}
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.slow) if c in SLOW else c for c in CASES])
 def test_all_modes(case):
     shape, options, k = CASES[case]

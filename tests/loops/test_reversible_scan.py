@@ -49,6 +49,7 @@ def compare(modes, **options):
     np.testing.assert_allclose(found, wanted, rtol=1e-11)
 
 
+@pytest.mark.optimised
 def test_modes():
     compare(("jvp", "vjp", "fwd-rev", "rev-rev"))
 

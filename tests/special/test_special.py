@@ -152,6 +152,7 @@ AT_ZERO = {
 }
 
 
+@pytest.mark.optimised
 def test_at_the_origin():
     def all_of_them(x):
         return jnp.stack([function(x) for function, _ in AT_ZERO.values()])
