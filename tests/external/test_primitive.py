@@ -43,9 +43,7 @@ HOST_RULES = {
 }
 
 
-@pytest.mark.parametrize(
-    "rules", [k if k == "both" else pytest.param(k, marks=pytest.mark.slow) for k in HOST_RULES]
-)
+@pytest.mark.parametrize("rules", [k if k == "both" else pytest.param(k, marks=pytest.mark.slow) for k in HOST_RULES])
 def test_all_modes_with_host_rules(rules):
     g = primitive(f, out=OUT, finite_difference=FiniteDifference(), **HOST_RULES[rules])
     with checks_under_jit():  # the two rules are compared as well
