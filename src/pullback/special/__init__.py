@@ -2,7 +2,8 @@
 
 Values come from SciPy on the host; derivatives are functions of the same family, so that they need no differences, no
 series of their own and no division that is 0/0 at the origin. Bessel functions are differentiable in the order, too.
-Other orders, degrees and parameters that no docstring names as differentiable have no derivative: asking for one raises `pullback.core.MissingDerivativeError`.
+Other orders, degrees and parameters that no docstring names as differentiable have no derivative: asking for one raises
+`pullback.core.MissingDerivativeError`.
 """
 
 from pullback.elementary import i0, i1

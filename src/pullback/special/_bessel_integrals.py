@@ -7,8 +7,9 @@ nothing that cancels. Two integrals serve all functions (DLMF 10.32.9, 10.32.12;
     e^{−sz} K_v(z) = ∫_0^∞ e^{−z (cosh t + s)} cosh(vt) dt,
     e^{−sz} I_v(z) = (1/2πi) ∫ e^{z (cosh w − s) − v w} dw     from ∞ − iπ to ∞ + iπ.
 
-- K, as half the integral of e^{vt − z (cosh t + s)} over t = x − iφ tanh x with φ = arg z, |φ| ≤ π, bent to pass through
-  the saddle point sinh t = v/z: the integrand falls doubly exponentially, and the trapezoidal rule converges as fast.
+- K, as half the integral of e^{vt − z (cosh t + s)} over t = x − iφ tanh x with φ = arg z, |φ| ≤ π, bent to pass
+  through the saddle point sinh t = v/z: the integrand falls doubly exponentially, and the trapezoidal rule converges as
+  fast.
 - I, Re z ≥ 0: along Im w = −π − φ from infinity to Re w = α = Re arsinh(v/z), up through the saddle point to
   Im w = π − φ, and back; panels of Gauss–Legendre nodes. At large |z|, from two K (DLMF 10.34.3); for v < 0, from
   I_{−v} = I_v + (2/π) sin(vπ) K_v (DLMF 10.27.2).
@@ -33,8 +34,8 @@ def order_derivative(
     """∂_v^m, m > 0, of jv, yv, iv, kv, hankel1 or hankel2.
 
     Accurate to about 1e-12 of the function's own size (of |H| where J or Y oscillates, and of |J| + |Y| for Y of
-    negative order). NaN for real z < 0 (but hankel), where the derivative is not real; at z = 0 the limit for I and J of order
-    v ≥ 0, else NaN.
+    negative order). NaN for real z < 0 (but hankel), where the derivative is not real; at z = 0 the limit for I and J
+    of order v ≥ 0, else NaN.
     """
     v, z = np.broadcast_arrays(v, z)
     out = _on_plane(lambda v, z: _FUNCTIONS[name](m, v, z)[m], v, z)

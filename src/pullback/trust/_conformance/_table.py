@@ -13,6 +13,7 @@ from pullback.trust._conformance._rows_matrices import matrix_rows, product_rows
 from pullback.trust._conformance._rows_probability import probability_rows
 from pullback.trust._conformance._rows_singular import singular_rows
 from pullback.trust._conformance._rows_special import special_rows
+from pullback.trust._conformance._rows_states import state_rows
 
 
 @functools.cache
@@ -21,6 +22,7 @@ def cases() -> tuple[Case, ...]:
     return (
         *hermitian_rows(),
         *singular_rows(),
+        *state_rows(),
         *function_rows(),
         *general_rows(),
         *elementary_rows(),
