@@ -33,9 +33,9 @@ def order_derivative(
 ) -> Inexact[np.ndarray, "..."]:
     """∂_v^m, m > 0, of jv, yv, iv, kv, hankel1 or hankel2.
 
-    Accurate to about 1e-12 of the function's own size (of |H| where J or Y oscillates, and of |J| + |Y| for Y of
-    negative order). NaN for real z < 0 (but hankel), where the derivative is not real; at z = 0 the limit for I and J
-    of order v ≥ 0, else NaN.
+    Accurate to about 1e-12 of the function's own size (of |H| where J or Y oscillates, of |J| + |Y| for Y of negative
+    order); 1e-9 for H and Y of orders near 100 at smaller |z|. NaN for real z < 0 (but hankel), where the derivative is
+    not real; at z = 0 the limit for I and J of order v ≥ 0, else NaN.
     """
     v, z = np.broadcast_arrays(v, z)
     out = _on_plane(lambda v, z: _FUNCTIONS[name](m, v, z)[m], v, z)
@@ -182,7 +182,7 @@ def _i(m, n, v, z, s):
     """∂_z^n of e^{−sz} I_v(z), Re z ≥ 0."""
     v, z, s = np.broadcast_arrays(v, z, s)
     order, real = np.abs(v), np.all(z.imag == 0)
-    far = (np.abs(z) > np.maximum(_FAR, order**2 / 2)) & (not real)
+    far = (np.abs(z) > np.maximum(_FAR, order)) & (not real)
     out = np.zeros((m + 1, *z.shape), complex)
     for part, f in ((far, _i_far), (~far, _i_near)):
         if part.any():
