@@ -86,7 +86,11 @@ POINTS = {
 @pytest.mark.parametrize("name", NORMS)
 def test_value_and_two_derivatives(name):
     for curve in POINTS[name]:
-        np.testing.assert_allclose(program(name)(jnp.array(curve)), exact(name, curve), rtol=1e-8 if "1.5" not in name and "2.5" not in name else 1e-6)
+        np.testing.assert_allclose(
+            program(name)(jnp.array(curve)),
+            exact(name, curve),
+            rtol=1e-8 if "1.5" not in name and "2.5" not in name else 1e-6,
+        )
 
 
 def test_kinks():

@@ -86,7 +86,7 @@ def spectral_norm(a: Inexact[Array, "*batch m n"]) -> Float[Array, "*batch"]:
 
     def norm(a):
         s = jax.lax.stop_gradient(jnp.linalg.svd(a, compute_uv=False))
-        mean = sum_of_kept(largest, a) / jnp.maximum(jnp.sum(largest(s)), 1)
+        mean = sum_of_kept(largest, a) / jnp.maximum(jnp.sum(largest(s).astype(s.dtype)), 1)
         return s[0] + mean - jax.lax.stop_gradient(mean)  # the value of one, the derivatives of the mean
 
     return over_batch(norm, a, "(m,n)->()")
@@ -122,17 +122,19 @@ def zero_tolerance(a: Inexact[Array, "..."]) -> float:
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def sum_of_kept(keep: Keep, a: Inexact[Array, "m n"]) -> Float[Array, ""]:
     """Σ s_i over the singular values that `keep` (as one block) takes."""
-    s = jnp.linalg.svd(a, compute_uv=False)
-    return jnp.sum(jnp.where(keep(s), s, 0))
+    return _sum(keep, jnp.linalg.svd(a, compute_uv=False))
 
 
 @sum_of_kept.defjvp
 def _sum_of_kept_jvp(keep, primals, tangents):
     (a,), (da,) = primals, tangents
     u, s, vh = decompose(None, False, keep, a)
-    taken = keep(s)
-    w = jnp.where(taken, u, 0) @ vh
-    return jnp.sum(jnp.where(taken, s, 0)), jnp.sum(w.conj() * da).real
+    w = jnp.where(keep(s)[None, :], u, 0) @ vh
+    return _sum(keep, s), jnp.sum(w.conj() * da).real
+
+
+def _sum(keep, s):
+    return jnp.sum(jnp.where(keep(s) | jnp.isnan(s), s, 0))  # a NaN is no zero
 
 
 def _schatten(p, tol, a):

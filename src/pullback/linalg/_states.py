@@ -3,8 +3,8 @@ r"""Entropies and distances of density matrices, with exact derivatives also whe
 Logarithms and roots are infinitely steep at 0, but on states of constant rank nothing of that is seen: as long as the
 zero eigenvalues of ρ(t) stay zero, tr f(ρ(t)) is the same for every f with f(0) = 0 and the same values elsewhere,
 smooth near 0 or not. So f is replaced near 0 by a smooth function, and all derivatives along such curves, pure states
-among them, are exact. The divided differences of the replacement between 0 and a positive level are those of f, and what
-it does between two zeros drops out, because there dρ vanishes and d²ρ is fixed by the constant rank.
+among them, are exact. The divided differences of the replacement between 0 and a positive level are those of f, and
+what it does between two zeros drops out, because there dρ vanishes and d²ρ is fixed by the constant rank.
 
 "Near 0" is up to τ = 16 n eps · max(w). There the replacements are
 
@@ -42,8 +42,8 @@ def entropy(rho: Inexact[Array, "*batch n n"]) -> Float[Array, "*batch"]:
     r"""Von Neumann entropy −tr ρ log ρ of a density matrix, in nats.
 
     Derivatives of every order are exact along states of constant rank, degenerate and pure ones included. Where the
-    rank grows the true slope is +∞; returned is −log τ with the numerical zero τ = 16 n eps · max(w), in every mode, and
-    finite values of its order for the infinite second derivatives.
+    rank grows the true slope is +∞; returned is −log τ with the numerical zero τ = 16 n eps · max(w), in every mode,
+    and finite values of its order for the infinite second derivatives.
 
     Args:
         rho: Hermitian, positive semidefinite, any leading batch axes. Its trace is not checked, and counts.

@@ -16,12 +16,13 @@ nothing that cancels. Two integrals serve all functions (DLMF 10.32.9, 10.32.12;
 - J, H and Y by rotation of z (DLMF 10.27.6, 10.27.8), in each half plane from the functions that do not cancel.
 """
 
+# pyright: reportAttributeAccessIssue=false
 import math
 from functools import partial
 
 import numpy as np
 import scipy.special
-from jaxtyping import Complex, Float, Inexact
+from jaxtyping import Float, Inexact
 
 _DECAY = 45.0  # integrals end where their integrand has fallen by this exponent
 _FAR, _CLOSE = 25.0, 4.0
@@ -46,17 +47,13 @@ def order_derivative(
     return np.where(z < 0, np.nan, out.real)
 
 
-def scaled_k(
-    m: int, n: int, v: Float[np.ndarray, "..."], z: Inexact[np.ndarray, "..."]
-) -> Inexact[np.ndarray, "..."]:
+def scaled_k(m: int, n: int, v: Float[np.ndarray, "..."], z: Inexact[np.ndarray, "..."]) -> Inexact[np.ndarray, "..."]:
     """∂_v^m ∂_z^n of e^z K_v(z); NaN for real z < 0 and at z = 0."""
     out = _on_plane(lambda v, z: _k(m, n, v, np.abs(z), np.angle(z), -1)[m], v, z)
     return out if np.iscomplexobj(z) else np.where(z < 0, np.nan, out.real)
 
 
-def scaled_i(
-    m: int, n: int, v: Float[np.ndarray, "..."], z: Inexact[np.ndarray, "..."]
-) -> Inexact[np.ndarray, "..."]:
+def scaled_i(m: int, n: int, v: Float[np.ndarray, "..."], z: Inexact[np.ndarray, "..."]) -> Inexact[np.ndarray, "..."]:
     """∂_v^m ∂_z^n of e^{−sz} I_v(z) with s = sign Re z held fixed; real z < 0 at m = 0 and whole v only."""
     v, z = np.broadcast_arrays(v, z)
     close = np.abs(z) < _CLOSE

@@ -92,7 +92,21 @@ def _linalg():
            batched=False),
         of("solve_banded", banded, _BANDS[2, :3], _BANDS[1], _BANDS[0, 1:], _B, batched=False),
         of("solve_tridiagonal", linalg.solve_tridiagonal, _BANDS[2, :3], _BANDS[1], _BANDS[0, 1:], _B, batched=False),
+        of("entropy", lambda a: linalg.entropy(_state(a)), _RIGHT),
+        of("relative_entropy", lambda a, b: linalg.relative_entropy(_state(a), _state(b)), _RIGHT, _POSITIVE),
+        of("fidelity", lambda a, b: linalg.fidelity(_state(a), _state(b)), _RIGHT, _POSITIVE),
+        of("bures_distance", lambda a, b: linalg.bures_distance(_state(a), _state(b)), _RIGHT, _POSITIVE),
+        of("nuclear_norm", linalg.nuclear_norm, _GENERAL),
+        of("spectral_norm", linalg.spectral_norm, _GENERAL),
+        of("schatten_norm", lambda a: linalg.schatten_norm(a, 3.0), _GENERAL),
+        of("ky_fan_norm", lambda a: linalg.ky_fan_norm(a, 2), _GENERAL),
     )  # fmt: skip
+
+
+def _state(a):
+    """A density matrix of full rank."""
+    square = a @ jnp.swapaxes(a, -1, -2)
+    return square / jnp.trace(square, axis1=-2, axis2=-1)[..., None, None]
 
 
 def _triple(usv):
