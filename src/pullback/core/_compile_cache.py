@@ -41,7 +41,7 @@ def compiled_once(fun: Callable[..., PyTree], static: Hashable, parts: list[tupl
         key = (static, tuple(_described(jax.make_jaxpr(part)(*values)) for part, values in parts))
         program = _programs.pop(key, None) or jax.jit(fun)
     except (_Unknown, TypeError):  # the latter from what cannot be hashed
-        return fun(*args)
+        return jax.jit(fun)(*args)
     _programs[key] = program
     if len(_programs) > _KEPT:
         _programs.popitem(last=False)
@@ -67,7 +67,7 @@ def _described(value: Any) -> Hashable:
         if isinstance(value, Tracer) or array.size > _LARGEST or array.dtype == object:
             raise _Unknown
         return array.shape, str(array.dtype), array.tobytes()
-    if callable(value) and not isinstance(value, type):
+    if callable(value) and not isinstance(value, type | jax.sharding.Mesh | jax.sharding.AbstractMesh):
         raise _Unknown
     if isinstance(value, float):
         return "float", value.hex()

@@ -10,7 +10,9 @@ import optimistix as optx
 from jaxtyping import Array, Float, Int, PyTree
 
 from pullback.core import RESULTS
-from pullback.implicit._inputs import hoist, refuse_varying
+from pullback.core._compile_cache import compiled_once
+from pullback.core._linear_map import hoist
+from pullback.implicit._inputs import refuse_varying
 
 VectorMap = Callable[[Float[Array, " n"]], Float[Array, " m"]]
 OPTIMISTIX = (optx.AbstractRootFinder, optx.AbstractLeastSquaresSolver, optx.AbstractMinimiser)
@@ -47,8 +49,12 @@ def frozen(tree: PyTree) -> Any:
 
 
 def compiled(thunk: Callable[[], Any]) -> Any:
-    """thunk(), as one program also outside `jit`, where JAX would compile operation by operation."""
-    return eqx.filter_jit(lambda program: program())(hoist(thunk))
+    """thunk(), as one program also outside `jit`, where JAX would compile operation by operation.
+
+    A later search that does the same with other numbers finds it compiled.
+    """
+    closed, consts, _ = hoist(thunk)
+    return compiled_once(closed, "implicit", [(closed, (consts,))], consts)
 
 
 def max_abs(r: Float[Array, " n"]) -> Float[Array, ""]:
