@@ -234,3 +234,15 @@ def test_missing_convergence_is_never_silent():
 def test_refusals(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e-9, 1.0, 1e6])
+def test_the_units_of_an_equation_play_no_part(scale):
+    """x³ = 8 in units of 1e-20: the start is no solution, however small the residual is there."""
+    found = implicit.root(lambda x: scale * (x**3 - 8), 1.0, throw=False)
+    if scale <= 1:  # what is larger may need its own tolerance
+        assert found.converged
+    np.testing.assert_allclose(found.value, 2, rtol=1e-9)
+    np.testing.assert_allclose(
+        jax.grad(lambda c: implicit.root(lambda x: scale * (x**3 - c), 1.0))(8.0), 1 / 12, rtol=1e-8
+    )

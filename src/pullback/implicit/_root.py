@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal, TypeVar, overload
 
+import jax
 import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import PyTree
@@ -174,8 +175,9 @@ def root(
         solver: `Newton`, or a root finder, least-squares solver or minimiser of optimistix.
         adjoint: as for `fixed_point`.
         zero_modes: null vectors of ∂f/∂x, as for `fixed_point`.
-        tol: the solution is accepted if max|f(x)| ≤ tol. Default eps^(3/4), 1.8e-12 in double precision; a function
-            whose values are not of order one needs its own.
+        tol: the solution is accepted if max|f(x)| ≤ tol. Default eps^(3/4) · min(1, s), 1.8e-12 in double precision;
+            s is the size of f where the search starts, max|f| or |∂f/∂x| (1 + max|x|), whichever is larger, so that
+            an equation written in small units is solved to as many digits.
         max_steps: bound of the iterations.
         throw: raise if there is no convergence; if False, return a `Solution`.
 
@@ -198,10 +200,17 @@ def root(
     flat = Flat.of(x)
     v = flat.pack(x)
     residual, v = hoist_at(lambda v: flat.pack(f(flat.unpack(v))), v)
-    tol = default_tol(v.dtype) if tol is None else tol
     linear = _linear.choose("root", adjoint, v.size, v.dtype, symmetric=False)
-    problem = Problem("root", flat, linear, zero_modes, lambda v: jnp.asarray(tol, v.dtype))
+    accepted = compiled(lambda: _default_tol(frozen(residual), v)) if tol is None else jnp.asarray(tol, v.dtype)
+    problem = Problem("root", flat, linear, zero_modes, lambda v: accepted)
     return problem.solution(residual, compiled(lambda: problem.search(solver, frozen(residual), v, max_steps)), throw)
+
+
+def _default_tol(residual, v):
+    """Relative to the size of the residual at the start, if that is less than one."""
+    r, jacobian = jax.linearize(residual, v)
+    size = jnp.maximum(max_abs(r), _linear.scale(jacobian, v) * (1 + max_abs(v)))
+    return default_tol(v.dtype) * jnp.where((size > 0) & (size < 1), size, 1)
 
 
 def _search(problem, solver, step, v, max_steps):
