@@ -27,9 +27,8 @@ KNOWN = {"cli", "elementary", "external", "loops", "particles", "plots", "runs",
 DEADLINE = time.time() + float(os.environ.get("PULLBACK_STOP_AFTER") or "inf")
 
 
-def room(path) -> str:
-    parts = Path(str(path)).parts
-    return parts[parts.index("tests") + 1].removeprefix("test_").removesuffix(".py")
+def room(nodeid: str) -> str:
+    return Path(nodeid.split("::")[0]).parts[1].removeprefix("test_").removesuffix(".py")
 
 
 def cpu_seconds() -> float:

@@ -56,7 +56,7 @@ class Result:
         write_atomically(path, _seal(body) + body)
 
     @classmethod
-    def load(cls, path: Path) -> "Result":
+    def load(cls, path: Path | str) -> "Result":
         """Reads what `save` wrote. Raises `InputError` where `path` is no such file, or not as it was written."""
         try:
             data = path.read_bytes()
