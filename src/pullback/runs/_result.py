@@ -59,7 +59,7 @@ class Result:
     def load(cls, path: Path | str) -> "Result":
         """Reads what `save` wrote. Raises `InputError` where `path` is no such file, or not as it was written."""
         try:
-            data = path.read_bytes()
+            data = Path(path).read_bytes()
             if data[:_BLOCK] != _seal(data[_BLOCK:]):
                 raise ValueError("its checksum is wrong")
             with h5py.File(io.BytesIO(data), "r") as file:
