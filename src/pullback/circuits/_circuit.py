@@ -16,7 +16,7 @@ from pullback.circuits._draw import Column, columns, draw
 from pullback.circuits._input import qubit_count
 from pullback.circuits._program import Operation, Program, compile_blocks
 from pullback.circuits._qasm_write import write_qasm
-from pullback.core import InputError
+from pullback.core import InputError, complex_dtype
 
 
 class Circuit(eqx.Module):
@@ -119,7 +119,7 @@ class Circuit(eqx.Module):
         """The matrix of the circuit, of 4^n entries."""
         from pullback.circuits._states import state  # the engine stands above
 
-        return state(self, jnp.eye(1 << self.n, dtype=jnp.result_type(self.parameters, jnp.complex64))).T
+        return state(self, jnp.eye(1 << self.n, dtype=complex_dtype(self.parameters.dtype))).T
 
     @classmethod
     def from_qasm(cls, program: str | Path, inputs: Mapping[str, ArrayLike] | None = None) -> "Circuit":

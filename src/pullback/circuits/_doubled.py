@@ -23,7 +23,7 @@ def doubled(circuit: Circuit) -> Circuit:
         k = 2 * size[0]
         d = 1 << k
         A = channel.operators
-        new = jnp.einsum("xm,xmcd,xmab->xcadb", channel.weights, jnp.conj(A), A).reshape(-1, d, d)
+        new = jnp.einsum("xm,xmcd,xmab->xcadb", channel.weights.astype(A.dtype), jnp.conj(A), A).reshape(-1, d, d)
         firsts[size] = len(matrices.get(k, ()))
         matrices[k] = jnp.concatenate([matrices[k], new]) if k in matrices else new
     program = _doubled(circuit.program, tuple(firsts.items()))

@@ -25,7 +25,7 @@ from pullback.circuits import _native as native
 from pullback.circuits._kernels import dagger, multiply, permute
 from pullback.circuits._recipes import Leaves
 from pullback.circuits._schedule import Segment, schedule
-from pullback.core import Adjoint, Checkpoint, Direct, InputError, TwoLevel, Uncompute, fused, linear_map
+from pullback.core import Adjoint, Checkpoint, Direct, InputError, TwoLevel, Uncompute, complex_dtype, fused, linear_map
 from pullback.loops import reversible_scan, scan
 
 
@@ -60,8 +60,7 @@ def uncompute(circuit, V):
 
 def cast(circuit, dtype, uniforms=None) -> Leaves:
     """The leaves of a circuit in the precision of the state."""
-    complex_dtype = jnp.result_type(dtype, jnp.complex64)
-    matrices = {k: m.astype(complex_dtype) for k, m in circuit.matrices.items()}
+    matrices = {k: m.astype(complex_dtype(dtype)) for k, m in circuit.matrices.items()}
     return Leaves(
         circuit.parameters.astype(dtype), matrices, circuit.channels, circuit.couplings.astype(dtype), uniforms
     )

@@ -52,4 +52,4 @@ def is_real(value: Any) -> bool:
 
 def at_least_single(dtype: Any) -> Any:
     """The type to calculate in: half precision becomes single precision."""
-    return jnp.promote_types(dtype, jnp.float32)
+    return np.promote_types(dtype, np.float32)

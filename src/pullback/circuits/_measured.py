@@ -20,7 +20,7 @@ from pullback.circuits._qasm_outcomes import where_true
 from pullback.circuits._qasm_read import read_qasm
 from pullback.circuits._states import expect, mean, observables, probabilities, sample, state, zero_state
 from pullback.circuits._trajectories import Estimate
-from pullback.core import InputError
+from pullback.core import InputError, complex_dtype
 
 _MOST_BRANCHES = 20  # outcomes that are enumerated
 _MOST_BITS = 24  # of a table of probabilities
@@ -228,7 +228,7 @@ def _trajectories(measured: MeasuredCircuit, key: Array, count: int) -> tuple[Ar
     have unbiased derivatives.
     """
     gates = measured.gates
-    psi = jnp.broadcast_to(zero_state(gates.n, jnp.result_type(gates.parameters, jnp.complex64)), (count, 1 << gates.n))
+    psi = jnp.broadcast_to(zero_state(gates.n, complex_dtype(gates.parameters.dtype)), (count, 1 << gates.n))
     outcomes: list[Any] = []
     slices = _Slices(gates)
     for event in measured.events:

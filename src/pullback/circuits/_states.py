@@ -17,7 +17,7 @@ from pullback.circuits._evolve import evolve, uncompute
 from pullback.circuits._input import at_least_single, integers, qubit_count
 from pullback.circuits._pauli import PauliSum, mean_jvp
 from pullback.circuits._sharded import AXIS, mean_on_devices, on_devices
-from pullback.core import Adjoint, Checkpoint, InputError, Uncompute
+from pullback.core import Adjoint, Checkpoint, InputError, Uncompute, complex_dtype, result_type
 from pullback.linalg import funmh
 
 _MOST = 40  # qubits of a state
@@ -293,15 +293,15 @@ def entanglement_entropy(psi: Inexact[Array, "*batch N"], qubits: int | Sequence
 def split(circuit, initial):
     """The state as real and imaginary parts (2, S, N), in at least single precision, and its shape."""
     leaves = [circuit.parameters] if circuit.n_parameters else list(circuit.matrices.values())
-    real = at_least_single(jnp.finfo(jnp.result_type(*leaves) if leaves else float).dtype)
-    psi = zero_state(circuit.n, jnp.result_type(real, jnp.complex64)) if initial is None else jnp.asarray(initial)
+    real = at_least_single(jnp.finfo(result_type(*leaves) if leaves else float).dtype)
+    psi = zero_state(circuit.n, complex_dtype(real)) if initial is None else jnp.asarray(initial)
     if not jnp.issubdtype(psi.dtype, jnp.inexact):
         psi = psi.astype(float)
     if psi.ndim < 1 or psi.shape[-1] != 1 << circuit.n:
         raise InputError(
             f"circuits: the state has shape {psi.shape}; {circuit.n} qubits have {1 << circuit.n} amplitudes."
         )
-    psi = psi.astype(jnp.result_type(psi, real) if leaves else at_least_single(psi.dtype))
+    psi = psi.astype(result_type(psi, real) if leaves else at_least_single(psi.dtype))
     dtype = jnp.finfo(psi.dtype).dtype
     V = jnp.stack([psi.real.astype(dtype), psi.imag.astype(dtype)]).reshape(2, -1, psi.shape[-1])
     return V, psi.shape

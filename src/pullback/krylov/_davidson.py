@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Inexact, Int
 
+from pullback.core import vary_like
 from pullback.krylov._lanczos import Found, verdict
 from pullback.krylov._linear import conjugate_gradients
 
@@ -60,8 +61,8 @@ def davidson(
     def folded(x):
         if shift is None:
             return apply(x)
-        y = apply(x) - shift * x
-        return apply(y) - shift * y
+        y = apply(x) - shift.astype(x.dtype) * x
+        return apply(y) - shift.astype(y.dtype) * y
 
     def nearer(r):
         """A direction towards the vector that r is the residual of."""
@@ -76,16 +77,16 @@ def davidson(
     def orthonormal(x, state):
         """The rows of x, S-orthogonal to the basis and to each other; new directions where they are dependent."""
         for attempt in range(3):
-            part = jnp.where(slots < state.filled, x @ state.weighted.conj().T, 0)
+            part = jnp.where((slots < state.filled)[None, :], x @ state.weighted.conj().T, 0)
             x = x - part @ state.basis
             lengths = jnp.sqrt(jnp.maximum(jnp.sum((x.conj() * weigh(x)).real, axis=1), 0))
             lost = lengths <= jnp.finfo(x.dtype).tiny
             x = jnp.where(lost[:, None], jax.random.normal(jax.random.key(attempt), x.shape, x.dtype), x)
-            x = x / jnp.where(lost, 1, lengths)[:, None]
+            x = x / jnp.where(lost, 1, lengths).astype(x.dtype)[:, None]
             gram = x.conj() @ weigh(x).T
             d, u = jnp.linalg.eigh((gram + gram.conj().T) / 2)
             floor = jnp.finfo(x.dtype).eps * d[-1]
-            x = (u / jnp.sqrt(jnp.maximum(d, floor))).T @ x
+            x = (u / jnp.sqrt(jnp.maximum(d, floor)).astype(u.dtype)[None, :]).T @ x
         return x
 
     def extend(state, x):
@@ -102,14 +103,14 @@ def davidson(
     def project(state):
         inside = slots < state.filled
         small = state.basis.conj() @ state.images.T
-        small = jnp.where(inside[:, None] & inside, (small + small.conj().T) / 2, 0)
+        small = jnp.where(inside[:, None] & inside[None, :], (small + small.conj().T) / 2, 0)
         size = jnp.abs(small).sum(axis=1).max()
-        return jnp.linalg.eigh(small + jnp.diag(jnp.where(inside, 0, 4 * size + slots).astype(small.dtype)))
+        return jnp.linalg.eigh(small + jnp.diag(jnp.where(inside, 0, 4 * size + slots.astype(size.dtype)).astype(small.dtype)))
 
     def improve(state):
         w, y = project(state)
         images, weighted = y[:, :block].T @ state.images, y[:, :block].T @ state.weighted
-        errors = images - w[:block, None] * weighted
+        errors = images - w[:block, None].astype(weighted.dtype) * weighted
         residuals = jnp.linalg.norm(errors, axis=1)
         size = jnp.max(jnp.where(slots < state.filled, jnp.abs(w), 0))
         state = state._replace(levels=w[:block], residuals=residuals, size=jnp.maximum(size, state.size))
@@ -161,7 +162,7 @@ def davidson(
         jnp.array(0),
     )
     first = jax.random.normal(jax.random.key(3), (block, v.size), v.dtype).at[0].set(v)
-    state = extend(state, first)
+    state = extend(vary_like(state, v), first)
     state = jax.lax.while_loop(unfinished, improve, state)
 
     w, y = project(state)
@@ -175,9 +176,9 @@ def davidson(
         order = jnp.argsort(jnp.abs(levels - shift))
         levels, u = levels[order], u[:, order]
         vectors, images, weighted = (u.T @ rows for rows in (vectors, images, weighted))
-    residual = jnp.linalg.norm(images - levels[:, None] * weighted, axis=1)[:k].max()
+    residual = jnp.linalg.norm(images - levels[:, None].astype(weighted.dtype) * weighted, axis=1)[:k].max()
     outer = levels[k:]
-    gap = jnp.abs(levels[:k, None] - outer).min() if block > k else jnp.asarray(jnp.inf, real)
+    gap = jnp.abs(levels[:k, None] - outer[None, :]).min() if block > k else jnp.asarray(jnp.inf, real)
     size = jnp.abs(levels).max() if shift is not None else jnp.maximum(state.size, jnp.abs(levels).max())
     result = verdict(residual, gap, size, tol=10 * tol, separated=separated)
     return levels[:k], vectors[:k], Found(result, residual, gap, state.products)

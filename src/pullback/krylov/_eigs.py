@@ -22,7 +22,7 @@ import lineax as lx
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Complex, Float, Int, PyTree
 
-from pullback.core import RESULTS, Implicit, InputError, Solution
+from pullback.core import RESULTS, Implicit, InputError, Solution, complex_dtype, vary_like
 from pullback.core._linear_map import hoist
 from pullback.implicit import attach
 from pullback.krylov._operators import Operator, flat_operator, like, scaled, shape_of
@@ -135,7 +135,7 @@ def eigs(
     most = v.size if v.size <= _SMALL else v.size - 1
     if not 1 <= k <= most:
         raise InputError(f"eigs: k={k}; it must be at least 1 and at most {most} for the dimension {v.size}")
-    complex_v = v.astype(jnp.result_type(v.dtype, jnp.complex64))
+    complex_v = v.astype(complex_dtype(v.dtype))
     eps = float(jnp.finfo(v.dtype).eps)
     tol = max(1e-10, 1e2 * eps) if tol is None else tol
     apply, unit = scaled(apply, v)
@@ -148,7 +148,7 @@ def eigs(
         options = _Options(k, which, size, tol, max_steps, max(tol, 1e2 * eps) if adjoint_tol is None else adjoint_tol)
         found, solution = _sparse(apply, complex_v, left, options, copies, v0 is not None)
     w, *vectors = found
-    value = (w * unit, *(jax.vmap(unflatten, in_axes=1, out_axes=-1)(u) for u in vectors))
+    value = (w * unit.astype(w.dtype), *(jax.vmap(unflatten, in_axes=1, out_axes=-1)(u) for u in vectors))
     solution = Solution(value, solution.result, solution.residual * unit, solution.steps)
     return solution.unwrap("eigs") if throw else solution
 
@@ -159,7 +159,8 @@ def _problem(operator, v0, shape):
     if v0 is None:
         shape = shape_of("eigs", operator) if shape is None else shape
         apply, zeros, unflatten = flat_operator("eigs", operator, like(shape))
-        return apply, jax.random.normal(jax.random.key(0), zeros.shape, zeros.dtype), unflatten
+        start = jax.random.normal(jax.random.key(0), zeros.shape, zeros.dtype)
+        return apply, vary_like(start, zeros), unflatten
     apply, v, unflatten = flat_operator("eigs", operator, v0)
     v = jax.lax.stop_gradient(v)
     if not isinstance(v, Tracer) and not (jnp.isfinite(v).all() and v.any()):
@@ -186,7 +187,7 @@ def _dense(apply, v, k, which, left):
     cut = _cuts(jax.lax.stop_gradient(w)[order], k)
     size = _size(jax.lax.stop_gradient(w))
     w, vl, vr = w[order[:k]], vl[:, order[:k]], vr[:, order[:k]]
-    residual = jnp.linalg.norm(jax.lax.stop_gradient(a @ vr - vr * w), axis=0).max()
+    residual = jnp.linalg.norm(jax.lax.stop_gradient(a.astype(vr.dtype) @ vr - vr * w[None, :]), axis=0).max()
     # LAPACK's residual is rounding relative to |A|, which may be far above the eigenvalues.
     size = jnp.maximum(size, jnp.linalg.norm(jax.lax.stop_gradient(a)))
     limit = 1e2 * v.size * jnp.finfo(v.dtype).eps * size
@@ -203,7 +204,7 @@ def _sparse(apply, v, left, options: _Options, copies: bool, of_sector: bool):
         right = _next_compared(apply, v, jax.lax.stop_gradient((w, vr)), right, options, of_sector)
     order = _sorted(options.which, jax.lax.stop_gradient(w))
     w, vr = w[order], vr @ y[:, order]
-    vr = vr / jnp.linalg.norm(vr, axis=0)
+    vr = vr / jnp.linalg.norm(vr, axis=0)[None, :].astype(vr.dtype)
     size = _size(jax.lax.stop_gradient(w))
     if not left:
         return (w, vr), Solution(None, right.result, right.residual * size, right.steps)
@@ -230,7 +231,7 @@ def _next_compared(apply, v, found, solution: Solution, options: _Options, of_se
     def rest(u):
         inside = vectors @ (vectors.conj().T @ u)
         image = closed(consts, u - inside)
-        return image - vectors @ (vectors.conj().T @ image) + lift * inside
+        return image - vectors @ (vectors.conj().T @ image) + lift.astype(u.dtype) * inside
 
     start = jax.random.normal(jax.random.key(5), v.shape, v.dtype)
     looser = options._replace(k=1, tol=max(options.tol, _NEXT_TOL))
@@ -298,8 +299,8 @@ def _arnoldi(apply, v, options: _Options):
         fresh = jax.random.normal(jax.random.fold_in(jax.random.key(1), j), u.shape, u.dtype)
         for _ in range(2):
             fresh = fresh - jnp.where(known, basis.conj() @ fresh, 0) @ basis
-        u = jnp.where(small, fresh / jnp.linalg.norm(fresh), u / jnp.where(small, 1, norm))
-        return basis.at[j + 1].set(u), projected.at[:, j].set(h.at[j + 1].set(jnp.where(small, 0, norm)))
+        u = jnp.where(small, fresh / jnp.linalg.norm(fresh).astype(u.dtype), u / jnp.where(small, 1, norm).astype(u.dtype))
+        return basis.at[j + 1].set(u), projected.at[:, j].set(h.at[j + 1].set(jnp.where(small, 0, norm).astype(u.dtype)))
 
     def improve(state: _State) -> _State:
         basis, projected = jax.lax.fori_loop(state.kept, m, extend, (state.basis, state.projected))
@@ -318,7 +319,7 @@ def _arnoldi(apply, v, options: _Options):
     def unfinished(state: _State):
         return ~(state.residual <= options.tol) & (state.restarts < options.max_steps) & ~jnp.isnan(state.residual)
 
-    basis = jnp.zeros((m + 1, v.size), v.dtype).at[0].set(v / jnp.linalg.norm(v))
+    basis = jnp.zeros((m + 1, v.size), v.dtype).at[0].set(v / jnp.linalg.norm(v).astype(v.dtype))
     zero = jnp.array(0)
     start = _State(
         basis,
@@ -330,7 +331,7 @@ def _arnoldi(apply, v, options: _Options):
         zero,
         zero,
     )
-    end = jax.lax.while_loop(unfinished, improve, start)
+    end = jax.lax.while_loop(unfinished, improve, vary_like(start, v))
     result = RESULTS.where(end.residual <= options.tol, RESULTS.successful, RESULTS.max_steps_reached)
     result = RESULTS.where(jnp.isnan(end.residual), RESULTS.nonfinite, result)
     result = RESULTS.where(end.cut & (result == RESULTS.successful), RESULTS.not_separated, result)

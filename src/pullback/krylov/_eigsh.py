@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float, Inexact, PyTree
 
-from pullback.core import InputError, Solution, error_if, jvp_of_live, zero_tangent
+from pullback.core import InputError, Solution, error_if, jvp_of_live, vary_like, zero_tangent
 from pullback.core._compile_cache import compiled_once
 from pullback.core._linear_map import hoist
 from pullback.krylov._davidson import davidson
@@ -185,13 +185,14 @@ def eigsh(
         closed["precond"], consts["precond"] = hoisted, jax.lax.stop_gradient(kept)
     if not isinstance(which, str):
         consts["shift"] = [which / unit]
+    consts, v = vary_like((consts, v))
     problem = _Problem(closed, options)
     small, vectors, found = _subspace(problem, consts, v)
     solution = _judged(problem, consts, v, found, unit, length)
     small, vectors = jnp.nan_to_num(small), jnp.nan_to_num(vectors)  # `solution` tells
     w, u = eigh(small)
     order = _order(problem, consts, jax.lax.stop_gradient(w))
-    w, vectors = w[order] * unit, u[:, order].T @ vectors / length
+    w, vectors = w[order] * unit, u[:, order].T @ vectors / length.astype(vectors.dtype)
     value = w, jax.vmap(unflatten, in_axes=0, out_axes=-1)(vectors)
     solution = eqx.tree_at(lambda s: s.value, solution, value, is_leaf=lambda leaf: leaf is None)
     return solution.unwrap("eigsh") if throw else solution
@@ -236,7 +237,8 @@ def _start(operator: Operator, v0: PyTree, shape: PyTree) -> tuple[Apply, Inexac
     if v0 is None:
         shape = shape_of("eigsh", operator) if shape is None else shape
         apply, zeros, unflatten = flat_operator("eigsh", operator, like(shape))
-        return apply, jax.random.normal(jax.random.key(0), zeros.shape, zeros.dtype), unflatten
+        start = jax.random.normal(jax.random.key(0), zeros.shape, zeros.dtype)
+        return apply, vary_like(start, zeros), unflatten
     apply, v, unflatten = flat_operator("eigsh", operator, v0)
     v = jax.lax.stop_gradient(v)
     if not isinstance(v, Tracer) and not (jnp.isfinite(v).all() and v.any()):
@@ -313,7 +315,7 @@ def _dense(problem: _Problem, consts: dict[str, list], v: Array) -> tuple[Array,
         u = factor.conj().T @ u
     order = _order(problem, consts, w)
     w, u = w[order], u[:, order]
-    residuals = matrix @ u[:, :k] - (u if metric is None else metric @ u)[:, :k] * w[:k]
+    residuals = matrix @ u[:, :k] - (u if metric is None else metric @ u)[:, :k] * w[None, :k].astype(u.dtype)
     residual = jnp.linalg.norm(residuals, axis=0).max()
     gap = jnp.abs(w[:k, None] - w[None, k:]).min(initial=jnp.inf)
     eps = float(jnp.finfo(v.dtype).eps)

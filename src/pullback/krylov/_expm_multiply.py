@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Inexact, PyTree
 
-from pullback.core import RESULTS, InputError, Solution
+from pullback.core import RESULTS, InputError, Solution, complex_dtype, result_type, vary_like
 from pullback.core._linear_map import hoist
 from pullback.krylov._funm_multiply import funm_multiply
 from pullback.krylov._operators import Operator, flat_operator, scaled
@@ -98,25 +98,26 @@ def expm_multiply(operator, x, t: ArrayLike = 1.0, *, hermitian=False, max_steps
 
 def _by_taylor(operator: Operator, x: PyTree, t: ArrayLike, max_steps: int) -> Solution[PyTree]:
     apply, v, unflatten = flat_operator("expm_multiply", operator, x)
+    v = vary_like(v, t)
     inner, unit = scaled(apply, v)
-    mean, radius = (number * unit for number in _mean_and_radius(inner, v))
-    t = jnp.asarray(t, jnp.result_type(v.real.dtype, jnp.result_type(t) if jnp.iscomplexobj(t) else v.real.dtype))
-    dtype = jnp.result_type(v.dtype, t.dtype)
+    mean, radius = (number * unit.astype(number.dtype) for number in _mean_and_radius(inner, v))
+    t = jnp.asarray(t, complex_dtype(v.dtype) if jnp.iscomplexobj(t) else v.real.dtype)
+    dtype = result_type(v, t)
     needed = jnp.ceil(jnp.abs(jax.lax.stop_gradient(t)) * radius / _REACH)
     steps = jnp.clip(needed, 1, max_steps)
-    tau = t / steps
-    factor = jnp.exp(tau * mean)
+    tau = t / steps.astype(t.dtype)
+    factor = jnp.exp(tau.astype(dtype) * mean.astype(dtype))
     terms = _TERMS[jnp.finfo(dtype).bits // 8]
 
     def step(state):
         k, u, worst = state
-        (last, total), _ = jax.lax.scan(add, (u, u), jnp.arange(1, terms + 1))
+        (last, total), _ = jax.lax.scan(add, (u, u), jnp.arange(1, terms + 1, dtype=v.real.dtype))
         neglected = _norm(last) / _nonzero(_norm(total))
         return k + 1, factor * total, jnp.maximum(worst, jax.lax.stop_gradient(neglected))
 
     def add(carry, k):
         term, total = carry
-        term = (tau / k) * (apply(term) - mean * term)
+        term = (tau / k.astype(tau.dtype)).astype(dtype) * (apply(term) - mean.astype(dtype) * term)
         return (term, total + term), None
 
     start = jnp.zeros(()), v.astype(dtype), jnp.zeros((), v.real.dtype)
@@ -144,7 +145,7 @@ def _mean_and_radius(apply: Callable[[Array], Array], v: Inexact[Array, " n"]) -
         return transpose(u.conj())[0].conj()
 
     def iterate(u, _):
-        u = shifted(u / _nonzero(_norm(u)))
+        u = shifted(u / _nonzero(_norm(u)).astype(u.dtype))
         return adjoint(u), _norm(u)
 
     _, norms = jax.lax.scan(iterate, probe, length=_POWER_STEPS)

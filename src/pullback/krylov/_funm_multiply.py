@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Inexact, PyTree
 
-from pullback.core import RESULTS, InputError, Solution
+from pullback.core import RESULTS, InputError, Solution, complex_dtype, result_type, vary_like
 from pullback.core._linear_map import hoist
 from pullback.krylov._operators import Operator, flat_operator, scaled
 from pullback.loops import reversible_scan
@@ -115,7 +115,7 @@ def funm_multiply(operator, x, f, *, bounds=None, max_degree=1000, tol=None, thr
     degree = jnp.max(jnp.where(kept, jnp.arange(max_degree + 1), 0))
 
     def scaled(u):
-        return (apply(u) - middle * u) / half
+        return (apply(u) - middle.astype(u.dtype) * u) / half.astype(u.dtype)
 
     total, last = _series(scaled, coefficients, degree, v)
     # Rounding leaves all coefficients of a function that is not resolved far above the tolerance, up to the last one.
@@ -148,14 +148,14 @@ def spectral_bounds(apply: Callable[[Array], Array], v: Inexact[Array, " n"]) ->
 
     def step(carry, _):
         q, previous, beta = carry
-        w = closed(consts, q) - beta * previous
+        w = closed(consts, q) - beta.astype(q.dtype) * previous
         alpha = jnp.vdot(q, w).real
-        w = w - alpha * q
+        w = w - alpha.astype(q.dtype) * q
         norm = jnp.linalg.norm(w)
-        return (w / jnp.where(norm == 0, 1, norm), q, norm), (alpha, norm)
+        return (w / jnp.where(norm == 0, 1, norm).astype(w.dtype), q, norm), (alpha, norm)
 
-    first = start / jnp.linalg.norm(start), jnp.zeros_like(start), jnp.zeros((), v.real.dtype)
-    _, (alpha, beta) = jax.lax.scan(step, first, length=steps)
+    first = start / jnp.linalg.norm(start).astype(start.dtype), jnp.zeros_like(start), jnp.zeros((), v.real.dtype)
+    _, (alpha, beta) = jax.lax.scan(step, vary_like(first, v), length=steps)
     # Where the recurrence ends, in a space that is invariant, what follows is noise.
     ended = jnp.cumsum(beta <= 50 * jnp.finfo(v.dtype).eps * (jnp.abs(alpha) + beta).max())
     inside = jnp.concatenate([jnp.ones(1, bool), ended[:-1] == 0])
@@ -179,11 +179,12 @@ def _widened(low: Array, high: Array) -> tuple[Array, Array]:
 def _coefficients(f: Callable[[Array], Array], degree: int, dtype: Any) -> Inexact[Array, " terms"]:
     """c_0 … c_degree with f(z) ≈ Σ c_k T_k(z) on [−1, 1]: the cosine transform of f at the Chebyshev points."""
     n = degree + 1
-    angles = jnp.pi * (jnp.arange(n) + 0.5) / n
+    k = jnp.arange(n, dtype=dtype)
+    angles = jnp.pi * (k + 0.5) / n
     values = jnp.asarray(jax.vmap(f)(jnp.cos(angles).astype(dtype)))
-    values = values.astype(jnp.result_type(values.dtype, dtype))
+    values = values.astype(result_type(values.dtype, dtype))
     mirrored = jnp.concatenate([values, values[::-1]])
-    phase = jnp.exp(-0.5j * jnp.pi * jnp.arange(n) / n)
+    phase = jnp.exp(-0.5j * jnp.pi / n * k.astype(complex_dtype(dtype)))
     c = jnp.fft.fft(mirrored)[:n] * phase / n
     c = c.at[0].divide(2)
     return (c if jnp.iscomplexobj(values) else c.real).astype(values.dtype)
@@ -200,7 +201,7 @@ def _series(
         def advance(state):
             older, old, total = state
             new = 2 * scaled(old) - older
-            return old, new, total + c * new
+            return old, new, total + c * new.astype(c.dtype)
 
         return jax.lax.cond(k <= degree, advance, lambda state: state, state), None
 
@@ -209,13 +210,13 @@ def _series(
 
         def go_back(state):
             old, new, total = state
-            return 2 * scaled(old) - new, old, total - c * new
+            return 2 * scaled(old) - new, old, total - c * new.astype(c.dtype)
 
         return jax.lax.cond(k <= degree, go_back, lambda state: state, state)
 
-    dtype = jnp.result_type(coefficients.dtype, x.dtype)
+    coefficients = coefficients.astype(result_type(coefficients, x))
     first = scaled(x)
-    total = (coefficients[0] * x + coefficients[1] * first).astype(dtype)
+    total = coefficients[0] * x.astype(coefficients.dtype) + coefficients[1] * first.astype(coefficients.dtype)
     terms = coefficients[2:], jnp.arange(2, coefficients.size)
     if not terms[1].size:
         return total, first

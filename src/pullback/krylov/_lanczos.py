@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Inexact, Int
 
-from pullback.core import RESULTS
+from pullback.core import RESULTS, vary_like
 
 _SPACES = 64, 128, 256  # sizes of the tridiagonal matrix looked at; the last is the largest space of one sweep
 _CHECK = 16  # steps between looks at the tridiagonal matrix
@@ -120,7 +120,7 @@ def lanczos(
         known, again, first = nearest(s), polished(s, gap), of_vector(jnp.asarray(tol, real))
         aim = jax.tree.map(lambda a, b, c: jnp.where(stage == 0, a, jnp.where(stage == 1, b, c)), first, known, again)
         start = jax.random.normal(jax.random.key(5), v.shape, v.dtype)
-        other = _State(start / jnp.linalg.norm(start), s.level + s.size, jnp.inf * one, gap, s.size, jnp.array(0))
+        other = _State(start / jnp.linalg.norm(start).astype(start.dtype), s.level + s.size, jnp.inf * one, gap, s.size, jnp.array(0))
         begin = jax.tree.map(lambda a, b: jnp.where(stage == 1, a, b), other, s)
         limit = jnp.where(stage == 1, jnp.maximum(s.products, _NEXT_STEPS), max_steps)
         end = _swept(apply, begin, aim, limit)
@@ -134,11 +134,11 @@ def lanczos(
         kept = jax.tree.map(lambda a, b: jnp.where(stage == 1, a, b), s, end)
         return kept._replace(products=total), gap, result
 
-    v = v / jnp.abs(v).max()  # its norm may not be a number
-    begin = _State(v / jnp.linalg.norm(v), zero, jnp.inf * one, zero, one, jnp.array(0))
+    v = v / jnp.abs(v).max().astype(v.dtype)  # its norm may not be a number
+    begin = _State(v / jnp.linalg.norm(v).astype(v.dtype), zero, jnp.inf * one, zero, one, jnp.array(0))
     stages = jnp.array([0, 1, 2] if copies else [0, 2])
     end, gap, missed = jax.lax.fori_loop(
-        0, stages.size, lambda i, carry: search(stages[i], carry), (begin, zero, jnp.array(False))
+        0, stages.size, lambda i, carry: search(stages[i], carry), vary_like((begin, zero, jnp.array(False)), v)
     )
     result = verdict(end.residual, gap, end.size, tol=tol, separated=separated)
     result = RESULTS.where(missed & (result != RESULTS.nonfinite), RESULTS.breakdown, result)
@@ -161,14 +161,14 @@ def _swept(apply: Callable[[Array], Array], start: _State, aim: _Aim, max_steps:
     space = min(_SPACES[-1], -(-n // _CHECK) * _CHECK)
 
     def moved(x):
-        return apply(x) + (aim.lift * jnp.vdot(aim.beside, x)) * aim.beside
+        return apply(x) + (aim.lift.astype(x.dtype) * jnp.vdot(aim.beside, x)) * aim.beside
 
     def recurrence(q, previous, beta):
-        w = moved(q) - beta * previous
+        w = moved(q) - beta.astype(q.dtype) * previous
         alpha = jnp.vdot(q, w).real
-        w = w - alpha * q
+        w = w - alpha.astype(q.dtype) * q
         norm = jnp.linalg.norm(w)
-        return w / _nonzero(norm), alpha, norm
+        return w / _nonzero(norm).astype(w.dtype), alpha, norm
 
     def first_pass(x):
         def unfinished(state):
@@ -189,20 +189,20 @@ def _swept(apply: Callable[[Array], Array], start: _State, aim: _Aim, max_steps:
 
         zeros = jnp.zeros(space, real)
         nothing = aim.below + start.size, zeros, jnp.full((), jnp.inf, real), jnp.zeros((), real), jnp.ones((), real)
-        state = x, jnp.zeros_like(x), zeros, zeros, jnp.array(0), nothing
+        state = vary_like((x, jnp.zeros_like(x), zeros, zeros, jnp.array(0), nothing))
         *_, betas, k, ritz = jax.lax.while_loop(unfinished, extend, state)
         return betas, k, ritz
 
     def second_pass(x, betas, k, coefficients):
         def add(j, carry):
             q, previous, total = carry
-            total = total + coefficients[j] * q
+            total = total + coefficients[j].astype(q.dtype) * q
             beta = jnp.where(j > 0, betas[j - 1], 0)
             new, _, _ = recurrence(q, previous, beta)
             return new, q, total
 
-        *_, total = jax.lax.fori_loop(0, k, add, (x, jnp.zeros_like(x), jnp.zeros_like(x)))
-        return total / _nonzero(jnp.linalg.norm(total))
+        *_, total = jax.lax.fori_loop(0, k, add, vary_like((x, jnp.zeros_like(x), jnp.zeros_like(x))))
+        return total / _nonzero(jnp.linalg.norm(total)).astype(total.dtype)
 
     def sweep(state: _State) -> _State:
         betas, k, (level, coefficients, estimate, gap, size) = first_pass(state.x)
@@ -212,7 +212,7 @@ def _swept(apply: Callable[[Array], Array], start: _State, aim: _Aim, max_steps:
         image = moved(x)
         mean = jnp.vdot(x, image).real
         level = jnp.where(aim.value_only, level, mean)
-        residual = jnp.where(aim.value_only, estimate, jnp.linalg.norm(image - mean * x))
+        residual = jnp.where(aim.value_only, estimate, jnp.linalg.norm(image - mean.astype(x.dtype) * x))
         return _State(x, level, residual, gap, size, state.products + k + second + 1)
 
     def unfinished(state: _State):
@@ -255,7 +255,7 @@ def _ritz(alphas: Array, betas: Array, k: Array) -> tuple[Array, Array, Array, A
     ended = jnp.cumsum(jnp.where(betas <= 50 * eps * size, 1, 0))
     inside = inside & (jnp.concatenate([jnp.zeros(1, ended.dtype), ended[:-1]]) == 0)
     last = jnp.sum(inside) - 1
-    diagonal = jnp.where(inside, alphas, 4 * size + index)
+    diagonal = jnp.where(inside, alphas, 4 * size + index.astype(alphas.dtype))
     off = jnp.where(inside[1:], betas[:-1], 0)
     w, s = jnp.linalg.eigh(jnp.diag(diagonal) + jnp.diag(off, 1) + jnp.diag(off, -1))
     residuals = betas[last] * jnp.abs(s[last])

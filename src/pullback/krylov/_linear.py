@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Inexact
 
+from pullback.core import vary_like
+
 Apply = Callable[[Array], Array]
 
 
@@ -27,13 +29,13 @@ def conjugate_gradients(
         x, r, p, rho, step = state
         image = apply(p)
         alpha = rho / _dot(p, image)
-        x, r = x + alpha * p, r - alpha * image
+        x, r = x + alpha.astype(p.dtype) * p, r - alpha.astype(p.dtype) * image
         z = precondition(r)
         new = _dot(r, z)
-        return x, r, z + (new / rho) * p, new, step + 1
+        return x, r, z + (new / rho).astype(p.dtype) * p, new, step + 1
 
     z = precondition(b)
-    x, *_ = jax.lax.while_loop(unfinished, improve, (jnp.zeros_like(b), b, z, _dot(b, z), 0))
+    x, *_ = jax.lax.while_loop(unfinished, improve, vary_like((jnp.zeros_like(b), b, z, _dot(b, z), 0)))
     return x, _solved(apply, x, b, goal)
 
 
@@ -104,7 +106,7 @@ def minres(
         "phi": beta,
         "step": 0,
     }
-    x = jax.lax.while_loop(unfinished, improve, start)["x"]
+    x = jax.lax.while_loop(unfinished, improve, vary_like(start))["x"]
     return x, _solved(apply, x, b, goal)
 
 

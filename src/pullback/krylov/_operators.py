@@ -12,7 +12,7 @@ import scipy.sparse
 from jax.experimental import sparse
 from jaxtyping import Array, Inexact, PyTree
 
-from pullback.core import InputError
+from pullback.core import InputError, vary_like
 
 # Sparse ones are those of SciPy, of which there are a dozen classes, and of JAX.
 Operator = Callable[[PyTree], PyTree] | Array | np.ndarray | lx.AbstractLinearOperator | sparse.JAXSparse | Any
@@ -59,7 +59,7 @@ def flat_operator(
             return jax.lax.complex(apply(v.real), apply(v.imag))  # a real operator need not know complex numbers
         return flatten(function(unflatten(v))).astype(v.dtype)
 
-    return apply, flatten(x).astype(dtype), unflatten
+    return apply, vary_like(flatten(x).astype(dtype), out), unflatten
 
 
 def scaled(apply: Callable[[Array], Array], v: Inexact[Array, " n"]) -> tuple[Callable[[Array], Array], Array]:
@@ -72,7 +72,7 @@ def scaled(apply: Callable[[Array], Array], v: Inexact[Array, " n"]) -> tuple[Ca
     exponent = jnp.frexp(jnp.where(jnp.isfinite(size) & (size > 0), size, 1))[1]
     bound = jnp.finfo(v.dtype).maxexp - 4  # where 1 / c is a number, too
     unit = jax.lax.stop_gradient(jnp.ldexp(jnp.ones((), size.dtype), jnp.clip(exponent, -bound, bound)))
-    return lambda x: apply(x) / unit, unit
+    return lambda x: apply(x) / unit.astype(x.dtype), unit
 
 
 def as_function(name: str, operator: Operator) -> Callable[[PyTree], PyTree]:

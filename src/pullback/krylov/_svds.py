@@ -7,6 +7,8 @@ Singular values come out to full accuracy (not squared, as those of A†A), vect
 are those of `eigsh`: exact for multiplets among the k values, in every mode and order.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact

@@ -160,7 +160,7 @@ def fidelity_susceptibility(
     else:
         psi, linear = jax.linearize(state, g)
         turned = jax.vmap(linear)(jnp.eye(g.size, dtype=g.dtype))
-    across = turned - (turned @ psi.conj())[:, None] * psi
+    across = turned - (turned @ psi.conj())[:, None] * psi[None, :]
     metric = (across.conj() @ across.T).real
     return metric[0, 0] if g.ndim == 0 else metric
 
@@ -172,7 +172,7 @@ def _dense(operator: Model | SectorModel, k: int) -> Solution[tuple[Array, Array
     w, v = eigh(matrix)
     fixed, levels, states = jax.lax.stop_gradient((matrix, w, v))
     eps, size = jnp.finfo(w.dtype).eps, jnp.abs(levels).max()
-    residual = jnp.linalg.norm(fixed @ states[:, :k] - states[:, :k] * levels[:k], axis=0).max()
+    residual = jnp.linalg.norm(fixed @ states[:, :k] - states[:, :k] * levels[None, :k].astype(states.dtype), axis=0).max()
     gap = levels[k] - levels[k - 1] if k < operator.dimension else jnp.asarray(jnp.inf, w.dtype)
     result = RESULTS.where(residual <= 10 * eps * len(w) * size, RESULTS.successful, RESULTS.stalled)
     # `eigh` takes closer levels for one, and leaves out what they do to each other.

@@ -60,18 +60,20 @@ class SoftDiscs(eqx.Module):
     def separations(self, x: Float[Array, "n 2"]) -> Float[Array, "pairs 2"]:
         """x_i − x_j of the nearest images of each pair."""
         d = x[self.pairs[:, 0]] - x[self.pairs[:, 1]]
-        return d - self.box * jax.lax.stop_gradient(jnp.round(d / self.box))
+        box = jnp.broadcast_to(self.box, (1, 2))
+        return d - box * jax.lax.stop_gradient(jnp.round(d / box))
 
     def overlaps(self, x: Float[Array, "n 2"]) -> Float[Array, " pairs"]:
         """1 − r_ij/σ_ij of each pair: positive if they touch, the force in units of ε/σ_ij, else minus the gap."""
         square = jnp.sum(self.separations(x) ** 2, axis=1)
-        r = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)  # coincident discs feel no force
+        apart = square != 0
+        r = jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1)), 0)  # coincident discs feel no force
         return 1 - 2 * r / jnp.sum(self.diameters[self.pairs], axis=1)
 
     def energy(self, x: Float[Array, "n 2"]) -> Float[Array, ""]:
         """E at the positions x."""
         overlap = self.overlaps(x)
-        return jnp.sum(jnp.where(overlap > 0, overlap, 0) ** 2) / 2
+        return jnp.sum(jnp.where(overlap <= 0, 0, overlap) ** 2) / 2  # NaN stays
 
     def force(self, x: Float[Array, "n 2"]) -> Float[Array, "n 2"]:
         """−∂E/∂x."""

@@ -53,13 +53,13 @@ def eigenstates(potential: Potential, kinetic: Kinetic, k: int = 1) -> tuple[Flo
     if not 1 <= k <= grid.n:
         raise InputError(f"eigenstates: k must be between 1 and n = {grid.n}, got {k}")
     energies, phi = weighted_eigenstates(values_on(potential, grid), kinetic, k)
-    return energies, phi * _signs(phi) / jnp.sqrt(grid.weights)[:, None]
+    return energies, phi * _signs(phi)[None, :] / jnp.sqrt(grid.weights)[:, None]
 
 
 def density(states: Float[Array, "n k"], occupations: Float[Array, " k"] | None = None) -> Float[Array, " n"]:
     """sum_j f_j |ψ_j|², in 1/bohr; with one particle in each state where no occupations f are given."""
     squares = states**2
-    return jnp.sum(squares if occupations is None else squares * occupations, axis=1)
+    return jnp.sum(squares if occupations is None else squares * occupations[None, :], axis=1)
 
 
 def values_on(potential: Potential, grid: Grid | ProductGrid) -> Float[Array, " n"]:
@@ -100,5 +100,5 @@ def weighted_eigenstates(
 
 def _signs(phi: Float[Array, "n k"]) -> Float[Array, " k"]:
     size = jnp.abs(phi)
-    first = jnp.argmax(size >= jnp.max(size, axis=0) / 2, axis=0)
+    first = jnp.argmax(size >= jnp.max(size, axis=0, keepdims=True) / 2, axis=0)
     return jnp.sign(jnp.take_along_axis(phi, first[None], axis=0)[0])
