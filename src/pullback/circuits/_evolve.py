@@ -25,7 +25,18 @@ from pullback.circuits import _native as native
 from pullback.circuits._kernels import dagger, multiply, permute
 from pullback.circuits._recipes import Leaves
 from pullback.circuits._schedule import Segment, schedule
-from pullback.core import Adjoint, Checkpoint, Direct, InputError, TwoLevel, Uncompute, complex_dtype, fused, linear_map
+from pullback.core import (
+    Adjoint,
+    Checkpoint,
+    Direct,
+    InputError,
+    TwoLevel,
+    Uncompute,
+    complex_dtype,
+    fused,
+    linear_map,
+    vary_like,
+)
 from pullback.loops import reversible_scan, scan
 
 
@@ -54,6 +65,7 @@ def uncompute(circuit, V):
         V = permute(V, np.argsort(last))
     for segment in reversed(segments):
         x = segment.data(leaves), segment.fixed
+        V = vary_like(V, x)
         V, _ = jax.lax.scan(lambda V, x, s=segment: (_undo(s, V, *x), None), V, x, segment.count, reverse=True)
     return V
 
@@ -68,6 +80,7 @@ def cast(circuit, dtype, uniforms=None) -> Leaves:
 
 def through(segment: Segment, V, data, adjoint):
     fixed = jax.tree.map(jnp.asarray, segment.fixed)
+    V = vary_like(V, data)
     if not data:  # only permutations: linear, with nothing to differentiate
         return jax.lax.scan(lambda V, _: (_do(segment, V, {}, {}), None), V, None, segment.count)[0]
     if not isinstance(adjoint, Uncompute):

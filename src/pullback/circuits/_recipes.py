@@ -8,6 +8,7 @@ multiplied pairwise.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -149,9 +150,10 @@ def _angles(program, steps, numbers, starts):
 
 def _chain(group, leaves):
     """The product of the elements, (places, 2, 2, 2); the last acts last."""
-    total = _entries(group.elements[0], leaves)
-    for element in group.elements[1:]:
-        total = product(_entries(element, leaves), total)
+    with jax.numpy_dtype_promotion("standard"):  # some entries are real, some complex
+        total = _entries(group.elements[0], leaves)
+        for element in group.elements[1:]:
+            total = product(_entries(element, leaves), total)
     dtype = leaves.parameters.dtype
     shape = group.places.shape
 

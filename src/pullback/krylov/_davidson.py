@@ -105,7 +105,8 @@ def davidson(
         small = state.basis.conj() @ state.images.T
         small = jnp.where(inside[:, None] & inside[None, :], (small + small.conj().T) / 2, 0)
         size = jnp.abs(small).sum(axis=1).max()
-        return jnp.linalg.eigh(small + jnp.diag(jnp.where(inside, 0, 4 * size + slots.astype(size.dtype)).astype(small.dtype)))
+        outside = jnp.where(inside, 0, 4 * size + slots.astype(size.dtype))
+        return jnp.linalg.eigh(small + jnp.diag(outside).astype(small.dtype))
 
     def improve(state):
         w, y = project(state)
@@ -123,7 +124,7 @@ def davidson(
                 basis=turned(state.basis),
                 images=turned(state.images),
                 weighted=turned(state.weighted),
-                filled=jnp.asarray(keep),
+                filled=jnp.full_like(state.filled, keep),
             )
 
         state = jax.lax.cond(state.filled + block > m, restart, lambda s: s, state)

@@ -233,7 +233,7 @@ def _next_compared(apply, v, found, solution: Solution, options: _Options, of_se
         image = closed(consts, u - inside)
         return image - vectors @ (vectors.conj().T @ image) + lift.astype(u.dtype) * inside
 
-    start = jax.random.normal(jax.random.key(5), v.shape, v.dtype)
+    start = vary_like(jax.random.normal(jax.random.key(5), v.shape, v.dtype), v)
     looser = options._replace(k=1, tol=max(options.tol, _NEXT_TOL))
     small, _, search = _arnoldi(rest, start, looser)
     other = small[0, 0]
@@ -299,8 +299,9 @@ def _arnoldi(apply, v, options: _Options):
         fresh = jax.random.normal(jax.random.fold_in(jax.random.key(1), j), u.shape, u.dtype)
         for _ in range(2):
             fresh = fresh - jnp.where(known, basis.conj() @ fresh, 0) @ basis
-        u = jnp.where(small, fresh / jnp.linalg.norm(fresh).astype(u.dtype), u / jnp.where(small, 1, norm).astype(u.dtype))
-        return basis.at[j + 1].set(u), projected.at[:, j].set(h.at[j + 1].set(jnp.where(small, 0, norm).astype(u.dtype)))
+        u = jnp.where(small, fresh / _length(fresh), u / jnp.where(small, 1, norm).astype(u.dtype))
+        h = h.at[j + 1].set(jnp.where(small, 0, norm).astype(u.dtype))
+        return basis.at[j + 1].set(u), projected.at[:, j].set(h)
 
     def improve(state: _State) -> _State:
         basis, projected = jax.lax.fori_loop(state.kept, m, extend, (state.basis, state.projected))
@@ -319,7 +320,7 @@ def _arnoldi(apply, v, options: _Options):
     def unfinished(state: _State):
         return ~(state.residual <= options.tol) & (state.restarts < options.max_steps) & ~jnp.isnan(state.residual)
 
-    basis = jnp.zeros((m + 1, v.size), v.dtype).at[0].set(v / jnp.linalg.norm(v).astype(v.dtype))
+    basis = jnp.zeros((m + 1, v.size), v.dtype).at[0].set(v / _length(v))
     zero = jnp.array(0)
     start = _State(
         basis,
@@ -336,6 +337,10 @@ def _arnoldi(apply, v, options: _Options):
     result = RESULTS.where(jnp.isnan(end.residual), RESULTS.nonfinite, result)
     result = RESULTS.where(end.cut & (result == RESULTS.successful), RESULTS.not_separated, result)
     return end.ritz, end.basis[:k].T, Solution(None, result, end.residual, end.products)
+
+
+def _length(v: Array) -> Array:
+    return jnp.linalg.norm(v).astype(v.dtype)
 
 
 def _size(w: Complex[Array, " m"]) -> Float[Array, ""]:

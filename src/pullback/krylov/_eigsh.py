@@ -29,9 +29,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Inexact, PyTree
 
-from pullback.core import InputError, Solution, error_if, jvp_of_live, vary_like, zero_tangent
+from pullback.core import InputError, Solution, error_if, jvp_of_live, vary_like
 from pullback.core._compile_cache import compiled_once
 from pullback.core._linear_map import hoist
 from pullback.krylov._davidson import davidson
@@ -350,7 +351,11 @@ def _(problem: _Problem, primals, tangents):
     dsmall = (dsmall + dsmall.conj().T) / 2  # both parts are Hermitian to rounding; Λ must be, exactly
     y = _complement(problem, consts, small, vectors, weighted, -source)
     dvectors = y if overlap is None else y - overlap.T @ vectors / 2
-    return (small, vectors, found), (dsmall, dvectors, jax.tree.map(zero_tangent, found))
+    return (small, vectors, found), (dsmall, dvectors, jax.tree.map(_no_tangent, found))
+
+
+def _no_tangent(a: Array) -> SymbolicZero:
+    return SymbolicZero(jax.typeof(a).to_tangent_aval())
 
 
 def _complement(
@@ -412,7 +417,7 @@ def _judged(
     outside `jit`.
     """
     fixed = jax.lax.stop_gradient(consts)
-    x, y = (jax.random.normal(jax.random.key(i), v.shape, v.dtype) for i in (1, 2))
+    x, y = (vary_like(jax.random.normal(jax.random.key(i), v.shape, v.dtype), v) for i in (1, 2))
     image, other = problem.apply(fixed, x), problem.apply(fixed, y)
     asymmetry = jnp.abs(jnp.vdot(y, image) - jnp.vdot(other, x))
     asymmetry = asymmetry / jnp.maximum(jnp.linalg.norm(image) * jnp.linalg.norm(y), jnp.finfo(v.dtype).tiny)

@@ -133,7 +133,7 @@ def _mean_and_radius(apply: Callable[[Array], Array], v: Inexact[Array, " n"]) -
     """(μ, ρ) with μ about the mean eigenvalue of A and ρ about |A − μ|, a little too large; without derivatives."""
     closed, consts, _ = hoist(apply, v)
     consts = jax.lax.stop_gradient(consts)
-    probe = jax.random.normal(jax.random.key(0), v.shape, v.dtype)
+    probe = vary_like(jax.random.normal(jax.random.key(0), v.shape, v.dtype), v)
     mean = jnp.vdot(probe, closed(consts, probe)) / jnp.vdot(probe, probe)
 
     def shifted(u):

@@ -120,7 +120,8 @@ def lanczos(
         known, again, first = nearest(s), polished(s, gap), of_vector(jnp.asarray(tol, real))
         aim = jax.tree.map(lambda a, b, c: jnp.where(stage == 0, a, jnp.where(stage == 1, b, c)), first, known, again)
         start = jax.random.normal(jax.random.key(5), v.shape, v.dtype)
-        other = _State(start / jnp.linalg.norm(start).astype(start.dtype), s.level + s.size, jnp.inf * one, gap, s.size, jnp.array(0))
+        other = start / jnp.linalg.norm(start).astype(start.dtype)
+        other = _State(other, s.level + s.size, jnp.inf * one, gap, s.size, jnp.array(0))
         begin = jax.tree.map(lambda a, b: jnp.where(stage == 1, a, b), other, s)
         limit = jnp.where(stage == 1, jnp.maximum(s.products, _NEXT_STEPS), max_steps)
         end = _swept(apply, begin, aim, limit)
@@ -232,7 +233,7 @@ def _leading(alphas: Array, betas: Array, k: Array) -> tuple[Array, Array, Array
     def of_size(m: int):
         def ritz():
             w, s, *rest = _ritz(alphas[:m], betas[:m], k)
-            return w, jnp.zeros_like(alphas).at[:m].set(s), *rest
+            return w, jnp.pad(s, (0, alphas.size - m)), *rest
 
         return ritz
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -41,7 +42,7 @@ def flat_operator(
     dtype = jnp.result_type(*(jnp.result_type(leaf) for leaf in leaves))
     if not jnp.issubdtype(dtype, jnp.inexact):
         dtype = jnp.result_type(float)
-    out = _shapes_after(name, function, jax.tree.unflatten(tree, [jax.ShapeDtypeStruct(s, dtype) for s in shapes]), x)
+    out = _shapes_after(name, function, jax.eval_shape(partial(jax.tree.map, partial(jnp.asarray, dtype=dtype)), x), x)
     dtype = jnp.result_type(dtype, *(leaf.dtype for leaf in jax.tree.leaves(out)))
 
     def flatten(tree: PyTree) -> Inexact[Array, " n"]:
@@ -67,7 +68,7 @@ def scaled(apply: Callable[[Array], Array], v: Inexact[Array, " n"]) -> tuple[Ca
 
     Products, and squares of their norms, are then numbers as long as A has some; nothing is rounded.
     """
-    probe = jax.random.normal(jax.random.key(1), v.shape, v.dtype)
+    probe = vary_like(jax.random.normal(jax.random.key(1), v.shape, v.dtype), v)
     size = jnp.abs(jax.lax.stop_gradient(apply(probe))).max().astype(v.real.dtype)
     exponent = jnp.frexp(jnp.where(jnp.isfinite(size) & (size > 0), size, 1))[1]
     bound = jnp.finfo(v.dtype).maxexp - 4  # where 1 / c is a number, too
@@ -142,7 +143,7 @@ def like(shape: PyTree) -> PyTree:
     """Zeros of a shape, or of the shapes and dtypes of a pytree of arrays or of `jax.ShapeDtypeStruct`s."""
     if isinstance(shape, int) or (isinstance(shape, tuple) and all(isinstance(n, int) for n in shape)):
         return jnp.zeros(shape)
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
+    return jax.tree.map(lambda leaf: vary_like(jnp.zeros(leaf.shape, leaf.dtype), leaf), shape)
 
 
 def _shapes_after(name: str, function: Callable, x: PyTree, given: PyTree) -> PyTree:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
-from pullback.core import InputError
+from pullback.core import InputError, result_type, vary_like
 from pullback.krylov._eigsh import eigsh
 from pullback.krylov._operators import Operator, as_matrix, shape_of
 
@@ -70,7 +70,7 @@ def svds(
         raise InputError("svds: the operator must map a vector to a vector")
     if not 1 <= k <= min(x.shape[0], y.shape[0]):
         raise InputError(f"svds: k={k}; it must be between 1 and {min(x.shape[0], y.shape[0])}")
-    x, y = (jax.ShapeDtypeStruct(a.shape, jnp.result_type(x.dtype, y.dtype)) for a in (x, y))
+    x, y = vary_like([jnp.zeros(a.shape, result_type(x, y)) for a in (x, y)], x, y)
     transpose = jax.linear_transpose(apply, x)
 
     def both(z: dict[str, Any]) -> dict[str, Any]:

@@ -172,7 +172,8 @@ def _dense(operator: Model | SectorModel, k: int) -> Solution[tuple[Array, Array
     w, v = eigh(matrix)
     fixed, levels, states = jax.lax.stop_gradient((matrix, w, v))
     eps, size = jnp.finfo(w.dtype).eps, jnp.abs(levels).max()
-    residual = jnp.linalg.norm(fixed @ states[:, :k] - states[:, :k] * levels[None, :k].astype(states.dtype), axis=0).max()
+    residuals = fixed @ states[:, :k] - states[:, :k] * levels[None, :k].astype(states.dtype)
+    residual = jnp.linalg.norm(residuals, axis=0).max()
     gap = levels[k] - levels[k - 1] if k < operator.dimension else jnp.asarray(jnp.inf, w.dtype)
     result = RESULTS.where(residual <= 10 * eps * len(w) * size, RESULTS.successful, RESULTS.stalled)
     # `eigh` takes closer levels for one, and leaves out what they do to each other.

@@ -6,11 +6,13 @@ as in the eigenvalue problem this is exact there too: ψ is an eigenvector of K 
 The density gives |ψ|; the sign follows from the n nodes of the n-th state on a line (Sturm's oscillation theorem).
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from pullback.core import InputError
+from pullback.core import InputError, vary_like
 from pullback.schrodinger._grid import Grid
 from pullback.schrodinger._kinetic import Kinetic
 from pullback.schrodinger._product import ProductGrid
@@ -22,13 +24,16 @@ def amplitude(density: Float[Array | np.ndarray, " n"], grid: Grid | ProductGrid
     The n nodes are put at the n deepest minima of the density between the ends; whether the point of the minimum
     itself lies left or right of its node is chosen so that ψ bends least.
 
+    Differentiable in the density, where it does not vanish; the nodes stay where they are.
+
     Args:
         density: at the points of `grid`, in 1/bohr; normalised here.
         grid: between hard walls for `state` > 0 (the excited states of a ring come in pairs).
         state: n, 0 for the ground state.
 
     Raises:
-        InputError: a density that is negative, not finite or zero everywhere, or has too few minima.
+        InputError: a density that is negative, not finite or zero everywhere (inside `jit` the result is NaN then), or
+            has too few minima.
 
     Examples:
         The second state of a box.
@@ -37,22 +42,21 @@ def amplitude(density: Float[Array | np.ndarray, " n"], grid: Grid | ProductGrid
         >>> jnp.sign(amplitude(jnp.sin(2 * jnp.pi * grid.x) ** 2 + 1e-9, grid, 1)).tolist()[::3]
         [1.0, 1.0, -1.0]
     """
-    rho = np.asarray(density, dtype=float)
+    rho = jnp.asarray(density, dtype=float)
     _check(rho, grid, state)
-    psi = np.sqrt(rho / float(grid.integrate(jnp.asarray(rho))))
-    if state:
-        if isinstance(grid, ProductGrid):
-            raise InputError("in two and three dimensions a density does not tell the nodes of an excited state")
-        if grid.boundary != "hard-wall":
-            raise InputError("excited states need hard walls: on a ring they come in pairs with nodes anywhere")
-        for node in _deepest_minima(psi, state):
-            psi[node + 1 :] *= -1
-            flipped = psi.copy()
-            flipped[node] *= -1
-            if _bend(flipped, node) < _bend(psi, node):
-                psi = flipped
-        psi *= np.sign(psi[np.argmax(np.abs(psi) >= np.abs(psi).max() / 2)])
-    return jnp.asarray(psi)
+    empty = rho == 0
+    psi = jnp.where(empty, 0, jnp.sqrt(jnp.where(empty, 1, rho / grid.integrate(rho))))
+    if not state:
+        return psi
+    if isinstance(grid, ProductGrid):
+        raise InputError("in two and three dimensions a density does not tell the nodes of an excited state")
+    if grid.boundary != "hard-wall":
+        raise InputError("excited states need hard walls: on a ring they come in pairs with nodes anywhere")
+    fixed = jax.lax.stop_gradient(psi)
+    if not isinstance(fixed, Tracer):
+        return psi * _signs(np.asarray(fixed), state)
+    signs = jax.pure_callback(lambda p: _signs(np.asarray(p), state), fixed, fixed, vmap_method="sequential")
+    return psi * vary_like(signs, psi)
 
 
 def invert_density(
@@ -89,17 +93,34 @@ def invert_density(
     return jnp.where(inside, -kinetic.apply(phi) / jnp.where(inside, phi, 1), jnp.nan)
 
 
-def _check(rho: np.ndarray, grid: Grid | ProductGrid, state: int) -> None:
-    if rho.shape != (grid.n,):
-        raise InputError(f"the density has shape {rho.shape}, the grid {grid.n} points")
+def _check(density: Array, grid: Grid | ProductGrid, state: int) -> None:
+    if state < 0:
+        raise InputError(f"states are counted from 0, got {state}")
+    if density.shape != (grid.n,):
+        raise InputError(f"the density has shape {density.shape}, the grid {grid.n} points")
+    if isinstance(density, Tracer):
+        return
+    rho = np.asarray(density)
     if not np.isfinite(rho).all():
         raise InputError(f"the density is not finite at point {int(np.argmin(np.isfinite(rho)))}")
     if rho.min() < 0:
         raise InputError(f"the density is negative at point {int(np.argmin(rho))}: {rho.min():g}")
     if not rho.any():
         raise InputError("the density is zero everywhere")
-    if state < 0:
-        raise InputError(f"states are counted from 0, got {state}")
+
+
+def _signs(psi: np.ndarray, count: int) -> np.ndarray:
+    """±1 at each point, for |ψ| of the state with so many nodes."""
+    signs = np.ones_like(psi)
+    if not np.isfinite(psi).all():
+        return np.nan * signs
+    for node in _deepest_minima(psi, count):
+        signs[node + 1 :] *= -1
+        flipped = signs.copy()
+        flipped[node] *= -1
+        if _bend(flipped * psi, node) < _bend(signs * psi, node):
+            signs = flipped
+    return signs * signs[np.argmax(psi >= psi.max() / 2)]
 
 
 def _deepest_minima(psi: np.ndarray, count: int) -> list[int]:

@@ -18,6 +18,7 @@ from pullback.circuits._dynamic import Dynamic
 from pullback.circuits._kernels import Dense, Diagonal, Locals, Move, Pair, transposed_rows
 from pullback.circuits._native._build import library
 from pullback.circuits._walk import Deed, gates_of, require, same_deeds
+from pullback.core import vary_like
 
 FORWARD, TANGENT, ADJOINT, ADJOINT_TANGENT = range(4)  # of kernels.cpp
 _PERMUTATION, _GATES, _PAIR, _DIAGONAL, _DENSE, _DYNAMIC = range(6)
@@ -67,6 +68,7 @@ def run(mode: int, segment, pure, states: tuple, data: dict, tangents: dict, fix
     operands = (states, data, tangents, fixed)
     if not is_native(segment):
         return pure(*operands)
+    operands = vary_like(operands)  # what the library returns depends on all of them
 
     def native(states, data, tangents, fixed):
         keys = sorted(data, key=_order)
@@ -79,6 +81,7 @@ def run(mode: int, segment, pure, states: tuple, data: dict, tangents: dict, fix
         results = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in like]
         call = jax.ffi.ffi_call(_TARGET, results, vmap_method="sequential")
         out = call(jnp.asarray(ops), jnp.asarray(tables), *flat, mode=mode, keys=len(keys))
+        out = vary_like(out, flat)
         new, rest = out[:values], out[values:]
         if rest:
             new = [(V, dict(zip(keys, rest[k * len(keys) :]))) for k, V in enumerate(new)]
