@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -219,8 +220,10 @@ def _implicit():
 
 
 def _krylov():
-    n = 120  # beyond the dense path
-    chain = np.arange(float(n)) / n
+    n = 104  # beyond the dense path
+    wells = np.cos(np.arange(float(n)))
+    wells[[20, 70]] = -40, -25  # two bound states, far from the rest: few steps lead to them
+    chain = np.arange(6.0) / 6
 
     def hamiltonian(v):
         def apply(u):
@@ -228,35 +231,36 @@ def _krylov():
 
         return apply
 
+    def like(v):
+        return jax.ShapeDtypeStruct(v.shape, v.dtype)
+
     def skewed(v):
         return lambda u: v * u + 0.1 * jnp.roll(u, 1)
 
     def low(v, k):
-        w, x = krylov.eigsh(hamiltonian(v), k, shape=jax.ShapeDtypeStruct((n,), v.dtype))
+        w, x = krylov.eigsh(hamiltonian(v), k, shape=like(v))
         return w, jnp.sum(x * x, axis=1)
 
     potential = 3 * chain**2 + np.cos(7 * chain)
-    key = jax.random.key(0)
+    random: Any = {"key": jax.random.key(0), "samples": 2}
     return (
-        Subject("krylov.eigsh", lambda v: low(v, 1), (potential,)),
-        Subject("krylov.eigsh, three", lambda v: low(v, 3), (potential,)),
+        Subject("krylov.eigsh", lambda v: low(v, 1), (wells,)),
+        Subject("krylov.eigsh, two", lambda v: low(v, 2), (wells,)),
         Subject("krylov.eigsh, small", lambda a: krylov.eigsh(a, 2)[0], (_HERMITIAN,)),
         Subject("krylov.eigs", lambda a: _sorted_sums(krylov.eigs(a, 2)[0]), (_RIGHT,)),
         Subject("krylov.svds", lambda a: krylov.svds(a, 2)[1], (_GENERAL,)),
         Subject("krylov.expm_multiply", lambda v, u, t: krylov.expm_multiply(skewed(v), u, t),
-                (potential[:8], chain[:8], np.array(0.7))),
+                (potential, chain, np.array(0.7))),
         Subject("krylov.expm_multiply, Hermitian",
-                lambda v, u, t: krylov.expm_multiply(hamiltonian(v), u, t, hermitian=True),
-                (potential[:8], chain[:8], np.array(-0.7))),
-        Subject("krylov.funm_multiply", lambda v, u: krylov.funm_multiply(hamiltonian(v), u, jnp.cos),
-                (potential[:8], chain[:8])),
+                lambda v, u, t: krylov.expm_multiply(hamiltonian(v), u, t, hermitian=True, max_steps=40),
+                (potential, chain, np.array(-0.7))),
+        Subject("krylov.funm_multiply", lambda v, u: krylov.funm_multiply(hamiltonian(v), u, jnp.cos, max_degree=40),
+                (potential, chain)),
         Subject("krylov.trace",
-                lambda v: krylov.trace(hamiltonian(v), lambda w: jnp.exp(-w), jax.ShapeDtypeStruct((8,), v.dtype),
-                                       key=key, samples=3),
-                (potential[:8],)),
+                lambda v: krylov.trace(hamiltonian(v), lambda w: jnp.exp(-w), like(v), max_degree=40, **random),
+                (potential,)),
         Subject("krylov.logdet",
-                lambda v: krylov.logdet(hamiltonian(v + 1), jax.ShapeDtypeStruct((8,), v.dtype), key=key, samples=3),
-                (potential[:8],)),
+                lambda v: krylov.logdet(hamiltonian(v + 4), like(v), max_degree=60, **random), (potential,)),
     )  # fmt: skip
 
 
