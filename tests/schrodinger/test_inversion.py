@@ -166,3 +166,10 @@ def test_distances():
     assert float(distance(-found, target, "amplitude")) == pytest.approx(0.08)
     assert float(distance(found, target, "kl")) == pytest.approx(0.28 * np.log(16 / 9))
     assert float(distance(jnp.array([[0.6, 0.8]]), jnp.array([[0.0, 1.0]]), "kl")) == pytest.approx(-np.log(0.64))
+
+
+def test_an_excited_state_is_inverted_under_jit():
+    grid = Grid.between(0.0, 1.0, 30)
+    density = 2 * np.sin(2 * np.pi * grid.x) ** 2
+    potential = jax.jit(lambda rho: invert_density(rho, kinetic(grid, "sinc"), state=1))(density)
+    np.testing.assert_allclose(potential, -2 * np.pi**2, atol=1e-8)  # the box has no potential, and E = 4 π²/2

@@ -27,6 +27,17 @@ FOUND = [
     ("loops.reversible_scan", ("shard_map",)),
     ("implicit.root", ("shard_map",)),
     ("external.primitive", ("shard_map",)),
+    ("krylov.eigsh", ("dtypes",)),
+    ("krylov.eigsh, two", ("ranks", "dtypes")),
+    ("krylov.svds", ("shard_map",)),
+    ("krylov.funm_multiply", ("dtypes",)),
+    ("krylov.expm_multiply", ("dtypes",)),
+    ("schrodinger.eigenstates", ("ranks",)),
+    ("schrodinger.invert_density", ("jit grad",)),
+    ("lattices.ground_state", ("ranks",)),
+    ("circuits.state", ("dtypes",)),
+    ("circuits.density_matrix", ("dtypes", "shard_map")),
+    ("particles.SoftDiscs", ("ranks", "NaN in")),
 ]
 
 

@@ -315,7 +315,7 @@ def _arnoldi(apply, v, options: _Options):
         small = small.at[keep, :keep].set(projected[m, m - 1] * q[m - 1])
         cut = _cuts(w[order], k)
         done = state.restarts + 1, state.products + m - state.kept
-        return _State(restarted, small, jnp.array(keep), small[:k, :k], residual, cut, *done)
+        return _State(restarted, small, jnp.full_like(state.kept, keep), small[:k, :k], residual, cut, *done)
 
     def unfinished(state: _State):
         return ~(state.residual <= options.tol) & (state.restarts < options.max_steps) & ~jnp.isnan(state.residual)

@@ -90,7 +90,12 @@ def expm_multiply(operator, x, t: ArrayLike = 1.0, *, hermitian=False, max_steps
     if max_steps < 1:
         raise InputError(f"expm_multiply: max_steps must be at least 1, got {max_steps}")
     if hermitian:
-        solution = funm_multiply(operator, x, lambda w: jnp.exp(t * w), max_degree=max_steps, throw=False)
+
+        def exponential(w):
+            dtype = result_type(t, w)
+            return jnp.exp(jnp.asarray(t, dtype) * w.astype(dtype))
+
+        solution = funm_multiply(operator, x, exponential, max_degree=max_steps, throw=False)
     else:
         solution = _by_taylor(operator, x, t, max_steps)
     return solution.unwrap("expm_multiply") if throw else solution
