@@ -171,5 +171,6 @@ def test_distances():
 def test_an_excited_state_is_inverted_under_jit():
     grid = Grid.between(0.0, 1.0, 30)
     density = 2 * np.sin(2 * np.pi * grid.x) ** 2
-    potential = jax.jit(lambda rho: invert_density(rho, kinetic(grid, "sinc"), state=1))(density)
+    box = kinetic(grid, "sinc")
+    potential = jax.jit(lambda rho: invert_density(rho, box, state=1))(density)
     np.testing.assert_allclose(potential, -2 * np.pi**2, atol=1e-8)  # the box has no potential, and E = 4 π²/2
