@@ -249,7 +249,7 @@ def _krylov():
         Subject("krylov.eigsh, small", lambda a: krylov.eigsh(a, 2)[0], (_HERMITIAN,)),
         Subject("krylov.eigs", lambda a: _sorted_sums(krylov.eigs(a, 2)[0]), (_RIGHT,)),
         Subject("krylov.svds", lambda a: krylov.svds(a, 2)[1], (_GENERAL,)),
-        Subject("krylov.expm_multiply", lambda v, u, t: krylov.expm_multiply(skewed(v), u, t),
+        Subject("krylov.expm_multiply", lambda v, u, t: krylov.expm_multiply(skewed(v), u, t, max_steps=4),
                 (potential, chain, np.array(0.7))),
         Subject("krylov.expm_multiply, Hermitian",
                 lambda v, u, t: krylov.expm_multiply(hamiltonian(v), u, t, hermitian=True, max_steps=40),
