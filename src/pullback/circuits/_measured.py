@@ -44,7 +44,7 @@ class MeasuredCircuit(eqx.Module):
         ...     h q[0]; c[0] = measure q[0];
         ...     if (c[0]) { x q[1]; h q[0]; }
         ...     c[1] = measure q[1];''')
-        >>> program.probabilities("c").tolist()
+        >>> program.probabilities("c").round(12).tolist()
         [0.5, 0.0, 0.0, 0.5]
     """
 
