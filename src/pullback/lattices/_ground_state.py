@@ -68,6 +68,7 @@ def ground_state(
     sector: Sector | None = None,
     *,
     tol: float = 1e-11,
+    copies: bool = True,
     throw: bool = True,
 ) -> GroundState:
     """The ground state of a model, or its k lowest levels; in the whole space or in a symmetry sector.
@@ -84,6 +85,8 @@ def ground_state(
         k: number of levels.
         sector: quantum numbers.
         tol: residual of the eigenvectors relative to the largest level, for large spaces (`krylov.eigsh`).
+        copies: look for a second state of the same energy in large spaces, which takes about half as long again as the
+            first; without it such a state may go unseen.
         throw: raise if they have not converged or are not separated; if False, `solution` of the answer tells.
 
     Raises:
@@ -108,7 +111,7 @@ def ground_state(
     else:
         apply = operator.operator() if isinstance(operator, Model) else operator.apply
         shape = jax.ShapeDtypeStruct((operator.dimension,), operator.dtype)
-        solution = eigsh(apply, k, shape=shape, which="SA", tol=tol, throw=False)
+        solution = eigsh(apply, k, shape=shape, which="SA", tol=tol, copies=copies, throw=False)
     w, v = solution.unwrap("ground_state") if throw else solution.value
     value = (w[0], v[:, 0]) if k == 1 else (w, v)
     return GroundState(eqx.tree_at(lambda s: s.value, solution, value), operator)
