@@ -96,6 +96,7 @@ def some_circuit(seed, n=5, gates=80):
     return qc.Circuit(n, blocks), found
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("seed", range(3))
 def test_qulacs(seed):
     """The state, and the gradient of the energy by all rotations, against qulacs' own."""
@@ -117,6 +118,7 @@ def test_qulacs(seed):
     np.testing.assert_allclose(qc.state(circuit), psi.get_vector(), atol=1e-12)
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("seed", range(3))
 def test_qiskit_reads_ours(seed):
     qiskit = pytest.importorskip("qiskit")

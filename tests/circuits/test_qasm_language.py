@@ -204,6 +204,7 @@ def test_names_of_version_3():
             assert name in STDGATES, line
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("version", [2, 3])
 def test_qiskit_reads_every_gate(version):
     pytest.importorskip("qiskit_qasm3_import" if version == 3 else "qiskit")

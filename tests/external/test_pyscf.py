@@ -7,7 +7,7 @@ import pytest
 
 from pullback.external import FiniteDifference, primitive
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.peers]
 
 
 def test_hartree_fock_energy_gradient_and_hessian():
