@@ -17,11 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, ArrayLike, Complex, Inexact
 
 from pullback.circuits._input import at_least_single, is_real, qubit_count
-from pullback.core import InputError, read_pauli_terms
+from pullback.core import InputError, is_live, read_pauli_terms
 
 _LARGEST = 64  # qubits of a file
 _RUNS = 3  # of ones in x, up to which axes are reversed; tensors of high rank compile badly
@@ -257,9 +256,9 @@ def mean_jvp(mean, image, product, primals, tangents):
     applied = image(observable, psi)
     value = product(psi, applied)
     tangent = jnp.zeros_like(value)
-    if not isinstance(dpsi, SymbolicZero):
+    if is_live(dpsi):
         tangent += 2 * product(dpsi, applied)
-    if not isinstance(d_observable.coefficients, SymbolicZero):
+    if is_live(d_observable.coefficients):
         tangent += mean(d_observable, psi)
     return value, tangent
 

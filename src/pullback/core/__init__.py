@@ -17,7 +17,7 @@ from pullback.core._errors import (
 )
 from pullback.core._fused import fused
 from pullback.core._linear_map import linear_map
-from pullback.core._live import instantiated, is_live, jvp_of_live, zero_tangent
+from pullback.core._live import instantiated, is_live, jvp_of_live
 from pullback.core._numbers import complex_dtype, refuse_half, result_type, whole_number
 from pullback.core._pauli_file import PauliTerm, read_pauli_terms
 from pullback.core._results import RESULTS
@@ -43,7 +43,6 @@ __all__ = [
     "jvp_of_live",
     "linear_map",
     "vary_like",
-    "zero_tangent",
     # errors
     "ConvergenceError",
     "DerivativeError",
