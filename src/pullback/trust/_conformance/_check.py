@@ -30,6 +30,7 @@ QUICK: dict[str, str | bool] = {
     "xla_backend_optimization_level": "0",
     "xla_llvm_disable_expensive_passes": True,
     "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": "1",  # parts of a program are not compiled in threads of their own
 }
 
 Verdict = Literal["ok", "wrong", "NaN", "missing"]

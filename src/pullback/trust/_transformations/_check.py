@@ -4,6 +4,9 @@ The reference is the function itself, evaluated under `jit` in double precision,
 extrapolated differences. What is compared: values outside `jit` and without it altogether, batches, derivatives in
 compositions of transformations, single precision, sharded batches, empty batches, NaN in the input, and JAX's flags
 that turn sloppiness into errors.
+
+Nearly all the time goes into tracing and compiling: what is within `jit` is compiled as one program, and one by one only
+if that fails.
 """
 
 import contextlib
@@ -29,6 +32,7 @@ from pullback.trust._transformations._subjects import primitive_subjects
 
 _RTOL, _RTOL_SINGLE = 1e-6, 2e-3
 _STEP = 1e-2  # between the members of a batch
+_RANKS, _DTYPES = partial(jax.numpy_rank_promotion, "raise"), partial(jax.numpy_dtype_promotion, "strict")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,8 +62,9 @@ class Row:
 class _Trial:
     """A subject with what the transformations share: compiled value, derivative, reference."""
 
-    def __init__(self, subject: Subject):
+    def __init__(self, subject: Subject, names: Iterable[str] = ()):
         self.subject = subject
+        self.within_jit = [name for name in names if name in WITHIN_JIT]
         self.inputs = tuple(map(jnp.asarray, subject.inputs))
         self.single = tuple(a.astype(_narrow(a.dtype)) for a in self.inputs)
 
@@ -83,12 +88,91 @@ class _Trial:
 
         return derivative(along, 1, noise_level(along))[0] / scale
 
+    @cached_property
+    def results(self) -> dict[str, Any]:
+        """What the transformations within `jit` give, compiled as one program; nothing if one of them raises."""
+        programs = {name: WITHIN_JIT[name](self)[0] for name in self.within_jit}
+        try:
+            return _jit(lambda t: {name: program(t) for name, program in programs.items()})(0.0)
+        except Exception:
+            return {}
+
+    def run(self, name: str):
+        """What one of them gives."""
+        return self.results[name] if name in self.results else _jit(WITHIN_JIT[name](self)[0])(0.0)
+
+    @cached_property
+    def traces_strictly(self) -> bool:
+        """Whether all can be traced under both of JAX's strict flags."""
+        try:
+            self.trace(_RANKS, _DTYPES)
+        except Exception:
+            return False
+        return True
+
+    def trace(self, *flags: Callable[[], Any]) -> None:
+        with contextlib.ExitStack() as stack:
+            for flag in flags:
+                stack.enter_context(flag())
+            jax.make_jaxpr(self.phi)(0.0)
+            jax.make_jaxpr(jax.grad(self.phi))(0.0)
+            jax.make_jaxpr(lambda t: jax.jvp(self.phi, (t,), (jnp.ones(()),)))(0.0)
+
 
 def _jit(f):
     return jax.jit(f, compiler_options=QUICK)
 
 
-# The transformations: each returns pairs (found, expected) to be compared, or raises.
+# Transformations within `jit`: trial -> (a program of t, what it gives at 0).
+
+
+def _grad_in_jit(trial: _Trial):
+    return jax.grad(trial.phi), trial.slope
+
+
+def _linearize(trial: _Trial):
+    return lambda t: jax.linearize(trial.phi, t)[1](1.0), trial.slope
+
+
+def _vmap(trial: _Trial):
+    return lambda t: jax.vmap(trial.phi)(t + jnp.array([0.0, _STEP])), [trial.value(), trial.value(_STEP)]
+
+
+def _vmap_of_grad(trial: _Trial):
+    return lambda t: jax.vmap(jax.grad(trial.phi))(t + jnp.zeros(2)), 2 * [trial.slope]
+
+
+def _grad_of_vmap_of_scan(trial: _Trial):
+    def total(t):
+        def twice(s):
+            return jax.lax.scan(lambda c, _: (c + trial.phi(s * t), None), jnp.zeros(()), None, length=2)[0]
+
+        return jax.vmap(twice)(jnp.array([1.0, 0.5])).sum()
+
+    return jax.grad(total), 3 * trial.slope
+
+
+def _checkpoint(trial: _Trial):
+    return jax.grad(jax.checkpoint(trial.phi)), trial.slope  # pyright: ignore
+
+
+def _shard_map(trial: _Trial):
+    mesh = Mesh(np.array(jax.devices()[:1]), ("members",))
+    spec = PartitionSpec("members")
+    spread = jax.shard_map(jax.vmap(trial.phi), mesh=mesh, in_specs=spec, out_specs=spec)
+
+    def value_and_slope(t):
+        values, back = jax.vjp(spread, t + jnp.zeros(2))
+        return jnp.stack([values[0], back(jnp.ones(2))[0][1]])
+
+    return value_and_slope, [trial.value(), trial.slope]
+
+
+def _empty(trial: _Trial):
+    return lambda t: jax.vmap(trial.phi)(t + jnp.zeros(0)), []
+
+
+# The others: trial -> pairs (found, expected).
 
 
 def _eager(trial: _Trial):
@@ -100,52 +184,10 @@ def _no_jit(trial: _Trial):
         return [(trial.subject.number(jnp.zeros(()), trial.inputs), trial.value())]
 
 
-def _grad_in_jit(trial: _Trial):
-    return [(_jit(jax.grad(trial.phi))(0.0), trial.slope)]
-
-
 def _eager_grad(trial: _Trial):
-    return [(jax.grad(trial.phi)(0.0), trial.slope)]
-
-
-def _linearize(trial: _Trial):
-    return [(_jit(lambda t: jax.linearize(trial.phi, t)[1](1.0))(0.0), trial.slope)]
-
-
-def _vmap(trial: _Trial):
-    found = _jit(jax.vmap(trial.phi))(jnp.array([0.0, _STEP]))
-    return list(zip(found, [trial.value(), trial.value(_STEP)], strict=True))
-
-
-def _vmap_of_grad(trial: _Trial):
-    found = _jit(jax.vmap(jax.grad(trial.phi)))(jnp.array([0.0, 0.0]))
-    return [(x, trial.slope) for x in found]
-
-
-def _grad_of_vmap_of_scan(trial: _Trial):
-    def total(t):
-        def twice(s):
-            return jax.lax.scan(lambda c, _: (c + trial.phi(s * t), None), jnp.zeros(()), None, length=2)[0]
-
-        return jax.vmap(twice)(jnp.array([1.0, 0.5])).sum()
-
-    return [(_jit(jax.grad(total))(0.0), 3 * trial.slope)]
-
-
-def _checkpoint(trial: _Trial):
-    return [(_jit(jax.grad(jax.checkpoint(trial.phi)))(0.0), trial.slope)]  # pyright: ignore
-
-
-def _shard_map(trial: _Trial):
-    mesh = Mesh(np.array(jax.devices()[:1]), ("members",))
-    spec = PartitionSpec("members")
-    spread = jax.shard_map(jax.vmap(trial.phi), mesh=mesh, in_specs=spec, out_specs=spec)
-
-    def value_and_slope(t):
-        values, back = jax.vjp(spread, t)
-        return values[0], back(jnp.ones(2))[0][1]
-
-    return list(zip(_jit(value_and_slope)(jnp.zeros(2)), (trial.value(), trial.slope), strict=True))
+    _ = trial.slope  # the reference is made without the flag
+    with jax.debug_nans(True):
+        return [(jax.grad(trial.phi)(0.0), trial.slope)]
 
 
 def _float32(trial: _Trial):
@@ -177,10 +219,8 @@ def _nan_in(trial: _Trial):
     return []
 
 
-def _empty(trial: _Trial):
-    shape = _jit(jax.vmap(trial.phi))(jnp.zeros(0)).shape
-    if shape != (0,):
-        raise TypeError(f"no members give the shape {shape}")
+def _empty_input(trial: _Trial):
+    """Without `vmap`, of functions that take leading axes by themselves; outside `jit`, where values are looked at."""
     if trial.subject.batched:
         for leaf in jax.tree.leaves(trial.subject.function(*(jnp.zeros((0, *x.shape), x.dtype) for x in trial.inputs))):
             if leaf.shape[:1] != (0,):
@@ -188,32 +228,28 @@ def _empty(trial: _Trial):
     return []
 
 
-def _traces_with(flag: Callable[[], Any]) -> Callable[[_Trial], list]:
-    """Values and derivatives can be traced within a flag."""
+def _strict(*flags: Callable[[], Any]) -> Callable[[_Trial], list]:
+    """Value and derivatives can be traced within flags: within all of them at once, or else within these."""
 
     def traces(trial):
-        with flag():
-            jax.make_jaxpr(trial.phi)(0.0)
-            jax.make_jaxpr(jax.grad(trial.phi))(0.0)
-            jax.make_jaxpr(lambda t: jax.jvp(trial.phi, (t,), (jnp.ones(()),)))(0.0)
+        if not trial.traces_strictly:
+            trial.trace(*flags)
         return []
 
     return traces
 
 
-def _within(flag: Callable[[], Any], run: Callable[[_Trial], list]) -> Callable[[_Trial], list]:
-    def trial_within(trial):
-        _ = trial.value(), trial.slope, trial.value(_STEP)  # the references, as they are without the flag
-        with flag():
-            return run(trial)
+def _jitted(name: str) -> Callable[[_Trial], list]:
+    def pairs(trial):
+        found, expected = np.asarray(trial.run(name)), np.asarray(WITHIN_JIT[name](trial)[1])
+        if found.shape != expected.shape:
+            raise TypeError(f"the result has the shape {found.shape}, not {expected.shape}")
+        return list(zip(found.ravel(), expected.ravel(), strict=True))
 
-    return trial_within
+    return pairs
 
 
-TRANSFORMATIONS: dict[str, Callable[[_Trial], list]] = {
-    "eager": _eager,
-    "grad": _within(lambda: jax.debug_nans(True), _eager_grad),
-    "no jit": _no_jit,
+WITHIN_JIT: dict[str, Callable[[_Trial], tuple[Callable[[Any], Any], Any]]] = {
     "jit grad": _grad_in_jit,
     "vmap": _vmap,
     "vmap grad": _vmap_of_grad,
@@ -221,17 +257,31 @@ TRANSFORMATIONS: dict[str, Callable[[_Trial], list]] = {
     "remat": _checkpoint,
     "linearize": _linearize,
     "shard_map": _shard_map,
-    "float32": _float32,
-    "ranks": _traces_with(lambda: jax.numpy_rank_promotion("raise")),
-    "dtypes": _traces_with(lambda: jax.numpy_dtype_promotion("strict")),
     "empty": _empty,
+}
+TRANSFORMATIONS: dict[str, Callable[[_Trial], list]] = {
+    "eager": _eager,
+    "grad": _eager_grad,
+    "no jit": _no_jit,
+    "jit grad": _jitted("jit grad"),
+    "vmap": _jitted("vmap"),
+    "vmap grad": _jitted("vmap grad"),
+    "scan": _jitted("scan"),
+    "remat": _jitted("remat"),
+    "linearize": _jitted("linearize"),
+    "shard_map": _jitted("shard_map"),
+    "float32": _float32,
+    "ranks": _strict(_RANKS),
+    "dtypes": _strict(_DTYPES),
+    "empty": lambda trial: _empty_input(trial) + _jitted("empty")(trial),
     "NaN in": _nan_in,
 }
 
 
 def verdicts(subject: Subject, names: Iterable[str] = tuple(TRANSFORMATIONS)) -> Row:
     """One row of the table, or the part of it with these transformations."""
-    trial, found = _Trial(subject), {}
+    names = tuple(names)
+    trial, found = _Trial(subject, (name for name in names if name not in subject.cannot)), {}
     for name in names:
         if name in subject.cannot:
             found[name] = Verdict("no", subject.cannot[name])
@@ -263,20 +313,20 @@ def check_transformations(
     Raises:
         InputError: no function has this name.
     """
-    chosen = [i for i, subject in enumerate(subjects()) if name is None or name in subject.name]
+    names = [subject.name for subject in subjects()]
+    chosen = [other for other in names if name is None or name in other]
     if not chosen:
-        names = [subject.name for subject in subjects()]
         raise InputError(f"no function {name!r} in the table of transformations.{nearest(str(name), names)}")
     if min(processes, len(chosen)) <= 1:
-        yield from map(partial(_of_number, subjects), chosen)
+        yield from map(partial(_of_name, subjects), chosen)
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_be_quick) as pool:
-        yield from pool.map(partial(_of_number, subjects), chosen)
+        yield from pool.map(partial(_of_name, subjects), chosen)
 
 
-def _of_number(subjects, i: int) -> Row:
-    """Functions do not travel between processes, their numbers do."""
-    return verdicts(subjects()[i])
+def _of_name(subjects, name: str) -> Row:
+    """Functions do not travel between processes, their names do."""
+    return verdicts(next(subject for subject in subjects() if subject.name == name))
 
 
 def _be_quick() -> None:

@@ -127,7 +127,7 @@ def _elementary():
            "arccosh": positive, "logcosh": x, "logsumexp": x, "i0": x, "i1": x, "sinc": x, "spence": x}  # fmt: skip
     two = {"arctan2": y, "hypot": y, "logaddexp": y, "logaddexp2": y, "power": y, "xlogy": positive,
            "safe_divide": positive, "gammainc": positive, "gammaincc": positive}  # fmt: skip
-    fixed = {"gammainc", "gammaincc"}  # the order is not differentiated
+    fixed = ("gammainc", "gammaincc")  # the order is not differentiated
     return (
         *(Subject(f"elementary.{name}", getattr(elementary, name), (at,)) for name, at in one.items()),
         Subject("elementary.angle", lambda re, im: elementary.angle(jax.lax.complex(re, im)), (x, y)),
