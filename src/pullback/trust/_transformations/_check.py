@@ -5,8 +5,8 @@ extrapolated differences. What is compared: values outside `jit` and without it 
 compositions of transformations, single precision, sharded batches, empty batches, NaN in the input, and JAX's flags
 that turn sloppiness into errors.
 
-Nearly all the time goes into tracing and compiling: what is within `jit` is compiled as one program, and one by one only
-if that fails.
+Nearly all the time goes into tracing and compiling: what is within `jit` is compiled as one program, and one by one
+only if that fails.
 """
 
 import contextlib
