@@ -13,21 +13,41 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from pullback._version import __version__
-from pullback.cli._run import RunGroup
+from pullback.cli._run import ExperimentGroup
 from pullback.experiments import experiment_names, load_experiment, summary
 
 if TYPE_CHECKING:
-    from pullback.runs import Result
+    from pullback.runs import Experiment, Result
 
 DONE, FAILED, BAD_INPUT, NOT_CONVERGED, INTERRUPTED, UNHEARD = 0, 1, 2, 3, 130, 141
 
 _folder = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-_quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+_QUIET = click.Option(["--quiet"], is_flag=True, help="Print nothing but errors.")
+_PROCESSES = click.Option(
+    ["--processes"], type=click.IntRange(min=1), help="How many runs at a time.  [default: as many as processors]"
+)
+_SCHEDULER = click.Option(["--scheduler"], metavar="ADDRESS", help="A Dask scheduler, whose workers work instead.")
+_SHOW = click.Option(["--show"], multiple=True, metavar="NUMBER", help="What a sweep's figure shows; repeat it.")
+
+
+def _with(*parameters: click.Parameter):
+    """Adds shared parameters to a command."""
+
+    def add(command: click.Command) -> click.Command:
+        command.params += parameters
+        return command
+
+    return add
+
+
+def _out(what: str) -> click.Option:
+    help = f"The folder to make.  [default: runs/<name>-{what}<date>-<time>]"
+    return click.Option(["--out"], metavar="DIR", type=click.Path(path_type=Path), help=help)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -102,19 +122,59 @@ def list_experiments():
         click.echo(f"{name:<{width}}  {summary(name)}")
 
 
-cli.add_command(RunGroup("run", finish=lambda result: _exit_code(result)))
+def _run(experiment: "type[Experiment]", options: dict[str, Any], given: dict[str, Any]) -> int:
+    from pullback.runs import execute
+
+    return _exit_code(execute(experiment(**options), **given))
 
 
+cli.add_command(ExperimentGroup("run", "Run an experiment.", _run, [_out(""), _QUIET]))
+
+
+def _sweep(experiment: "type[Experiment]", options: dict[str, Any], given: dict[str, Any]) -> int:
+    from pullback.runs import sweep, values_of
+    from pullback.runs._option import named_option
+
+    over: dict[str, Any] = {}
+    for text in given.pop("over"):
+        name, equals, values = text.partition("=")
+        option = named_option(experiment, name)
+        if not equals or option.name in over:
+            raise click.UsageError(f"--over {text}: needs each option once, as in --over g=0.5:1.5:21")
+        over[option.name] = values_of(option, values)
+    return _exit_code(sweep(experiment, over, options, **given))
+
+
+_OVER = click.Option(
+    ["--over"],
+    multiple=True,
+    metavar="OPTION=VALUES",
+    help="FIRST:LAST:COUNT, FIRST:LAST:COUNT:log, or values separated by commas (by semicolons, for an option that "
+    "takes several); repeat it for a grid.",
+)
+cli.add_command(
+    ExperimentGroup(
+        "sweep",
+        "Run an experiment at many values of its options, into one table.",
+        _sweep,
+        [_OVER, _PROCESSES, _SCHEDULER, _SHOW, _out("sweep-"), _QUIET],
+    )
+)
+
+
+@_with(_QUIET, _PROCESSES, _SCHEDULER)
 @cli.command()
 @_folder
-@_quiet
-def resume(folder: Path, quiet: bool) -> int:
-    """Continue an interrupted run.
+def resume(folder: Path, quiet: bool, **workers: Any) -> int:
+    """Continue an interrupted run, or a sweep.
 
-    The result is that of an uninterrupted one, bit for bit.
+    The result is that of an uninterrupted one, bit for bit. --processes and --scheduler are for sweeps.
     """
+    from pullback.runs import is_sweep, resume_sweep
     from pullback.runs import resume as resume_run
 
+    if is_sweep(folder):
+        return _exit_code(resume_sweep(folder, quiet=quiet, **workers))
     return _exit_code(resume_run(folder, quiet=quiet))
 
 
@@ -130,13 +190,17 @@ def show(target: str):
         click.echo(describe_experiment(target))
 
 
+@_with(_SHOW)
 @cli.command()
 @_folder
-def plot(folder: Path):
-    """Draw the figure of a finished run again."""
-    from pullback.runs import draw
+def plot(folder: Path, show: tuple[str, ...]):
+    """Draw the figure of a finished run again, or of a sweep as far as it is.
 
-    click.echo(draw(folder))
+    --show is for sweeps.
+    """
+    from pullback.runs import draw, draw_sweep, is_sweep
+
+    click.echo(draw_sweep(folder, show) if is_sweep(folder) else draw(folder))
 
 
 @cli.command()

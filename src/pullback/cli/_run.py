@@ -1,7 +1,6 @@
-"""`pullback run NAME`: a subcommand for every experiment, made from its options when it is asked for."""
+"""`pullback run NAME` and `sweep NAME`: a command for every experiment, made from its options when it is asked for."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,22 +8,35 @@ import click
 from pullback.experiments import experiment_names, load_experiment, summary
 
 if TYPE_CHECKING:
-    from pullback.runs import Experiment, Result
+    from pullback.runs import Experiment
     from pullback.runs._option import Option
 
 
-class RunGroup(click.Group):
-    """The group `run`; its subcommands are the experiments, by name or by the path of a file."""
+class ExperimentGroup(click.Group):
+    """A group whose subcommands are the experiments, by name or by the path of a file.
 
-    def __init__(self, name: str, *, finish: Callable[["Result"], int]):
+    Args:
+        name: of the group.
+        help: what it does; "NAME is one of …" is added.
+        act: (experiment class, its options, the other parameters) -> exit code.
+        parameters: those beside the experiment's options.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        help: str,
+        act: Callable[["type[Experiment]", dict[str, Any], dict[str, Any]], int],
+        parameters: Sequence[click.Parameter],
+    ):
         super().__init__(
             name,
-            help="Run an experiment. NAME is one of the experiments below, or the path of a file that "
-            "defines one; `pullback run NAME --help` shows its options.",
+            help=f"{help} NAME is one of the experiments below, or the path of a file that defines one; "
+            f"`pullback {name} NAME --help` shows its options.",
             options_metavar="",
             subcommand_metavar="NAME [OPTIONS]",
         )
-        self._finish = finish
+        self._act, self._parameters = act, list(parameters)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -32,7 +44,7 @@ class RunGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         del ctx
-        return _command(load_experiment(cmd_name), self._finish)
+        return _command(load_experiment(cmd_name), self._act, self._parameters)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The names and summaries, read without loading the experiments."""
@@ -54,27 +66,22 @@ class _OptionType(click.ParamType):
         return self._option.parse(value) if isinstance(value, str) else value
 
 
-def _command(experiment: "type[Experiment]", finish: Callable[["Result"], int]) -> click.Command:
-    from pullback.runs import execute
+def _command(
+    experiment: "type[Experiment]", act: Callable[..., int], parameters: list[click.Parameter]
+) -> click.Command:
     from pullback.runs._option import options_of
 
-    def run(out: Path | None, quiet: bool, **options: Any) -> int:
-        return finish(execute(experiment(**options), out, quiet=quiet))
+    options = options_of(experiment)
+
+    def run(**given: Any) -> int:
+        own = {option.name: given.pop(option.name) for option in options}
+        return act(experiment, own, given)
 
     return click.Command(
         name=None,
         callback=run,
         help=f"\b\n{_first_paragraph(experiment)}",
-        params=[
-            *map(_parameter, options_of(experiment)),
-            click.Option(
-                ["--out"],
-                metavar="DIR",
-                type=click.Path(path_type=Path),
-                help="The run folder to make.  [default: runs/<name>-<date>-<time>]",
-            ),
-            click.Option(["--quiet"], is_flag=True, help="Print nothing but errors."),
-        ],
+        params=[*map(_parameter, options), *parameters],
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
 

@@ -6,10 +6,11 @@ import shlex
 from pathlib import Path
 
 from pullback.experiments import load_experiment
-from pullback.runs import Result
+from pullback.runs import Result, is_sweep
 from pullback.runs._files import FIGURE, METRICS, RESULT
 from pullback.runs._folder import is_locked, read_config
 from pullback.runs._option import options_of
+from pullback.runs._sweep import read_sweep
 
 
 def describe_experiment(name: str) -> str:
@@ -30,7 +31,9 @@ def describe_experiment(name: str) -> str:
 
 
 def describe_folder(folder: Path) -> str:
-    """What was asked for in a run folder, how far it is, and what came out."""
+    """What was asked for in a run folder, how far it is, and what came out; of a sweep the same."""
+    if is_sweep(folder):
+        return _describe_sweep(folder)
     config = read_config(folder)
     lines = [
         f"experiment  {config['experiment']}",
@@ -45,6 +48,20 @@ def describe_folder(folder: Path) -> str:
     if last:
         lines += ["last metrics", *(f"  {name} = {value}" for name, value in last.items())]
     return "\n".join([*lines, *_state(folder)])
+
+
+def _describe_sweep(folder: Path) -> str:
+    sweep = read_sweep(folder)
+    runs = sweep.runs
+    done = sum((folder / run / RESULT).exists() for run in runs)
+    return "\n".join(
+        [
+            f"experiment  {sweep.experiment}",
+            *(f"over        {name} = {', '.join(map(str, values))}" for name, values in sweep.over.items()),
+            f"runs        {done} of {len(runs)} finished, {folder / runs[0]} to {folder / runs[-1]}",
+            *_state(folder),
+        ]
+    )
 
 
 def _state(folder: Path) -> list[str]:

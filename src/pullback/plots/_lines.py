@@ -21,6 +21,7 @@ def curves(
     title: str = "",
     dashed: tuple[str, ...] = (),
     yscale: Literal["linear", "log"] = "linear",
+    points: bool = False,
 ) -> None:
     """Draws functions of one variable.
 
@@ -33,12 +34,14 @@ def curves(
         title: of the panel.
         dashed: labels of the curves drawn dashed, as references lying on top of others are.
         yscale: of the ordinate; logarithmic only if there is a positive value.
+        points: mark the points, where they are few.
     """
     if not any(np.any(np.asarray(y) > 0) for y in ys.values()):
         yscale = "linear"
+    marks = {"marker": "o", "markersize": 4} if points else {}
     with matplotlib.rc_context(STYLE):
         for label, y in ys.items():
-            ax.plot(np.asarray(x), np.asarray(y), "--" if label in dashed else "-", label=label)
+            ax.plot(np.asarray(x), np.asarray(y), "--" if label in dashed else "-", label=label, **marks)
         ax.set(xlabel=xlabel, ylabel=ylabel, title=title, yscale=yscale)
         if len(ys) > 1:
             ax.legend()

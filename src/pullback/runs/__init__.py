@@ -8,6 +8,7 @@ from pullback.runs._option import option
 from pullback.runs._result import Result
 from pullback.runs._run import Run
 from pullback.runs._signals import Interrupted
+from pullback.runs._sweep import draw_sweep, is_sweep, resume_sweep, sweep, values_of
 
 __all__ = [
     # writing an experiment
@@ -29,4 +30,10 @@ __all__ = [
     "resume",
     "draw",
     "Interrupted",
+    # many
+    "sweep",
+    "resume_sweep",
+    "draw_sweep",
+    "is_sweep",
+    "values_of",
 ]

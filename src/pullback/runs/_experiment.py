@@ -22,7 +22,8 @@ from pullback.runs._run import Run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_RESERVED = {"out", "quiet", "help"}  # options that the command itself takes
+# options that the commands themselves take
+_RESERVED = {"out", "quiet", "help", "over", "processes", "scheduler", "show"}
 
 
 class Experiment(abc.ABC):

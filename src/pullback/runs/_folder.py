@@ -55,7 +55,7 @@ def new_folder(
         InputError: the folder is taken or cannot be written, or the disk is full; nothing is left behind.
     """
     name = experiment_name(type(experiment))
-    folder = _make_folder(Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}" if out is None else out, out)
+    folder = make_folder(Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}" if out is None else out, out)
     with locked(folder):
         if set(os.listdir(folder)) - {_LOCK}:
             raise InputError(
@@ -147,7 +147,8 @@ def versions() -> dict[str, str]:
     return {"pullback": __version__, "python": platform.python_version(), **installed}
 
 
-def _make_folder(wanted: Path, out: Path | None) -> Path:
+def make_folder(wanted: Path, out: Path | None) -> Path:
+    """Makes a new folder; a default place (`out` is None) gets a number if it is taken. Raises `InputError`."""
     parent = wanted.absolute().parent
     existing = next(folder for folder in (parent, *parent.parents) if folder.exists())
     if not existing.is_dir():

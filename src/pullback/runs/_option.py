@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pullback.core import InputError
+from pullback.core import InputError, nearest
 
 _RANGES: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "ge": (">=", operator.ge),
@@ -79,6 +79,12 @@ class Option:
         return _base(self.annotation) is Path
 
     @property
+    def takes_several(self) -> bool:
+        """Whether the value is a tuple."""
+        kind, parts = _kind(self.annotation)
+        return kind == "tuple" or (kind == "optional" and _kind(parts[0])[0] == "tuple")
+
+    @property
     def flag(self) -> str:
         """The name on the command line: `--max-steps` for `max_steps`."""
         return "--" + self.name.replace("_", "-")
@@ -135,6 +141,15 @@ def options_of(experiment: type) -> tuple[Option, ...]:
         )
         for field in dataclasses.fields(experiment)
     )
+
+
+def named_option(experiment: type, name: str) -> Option:
+    """The option that is called so, with underscores or hyphens. Raises `InputError` with the nearest name."""
+    known = {option.flag[2:]: option for option in options_of(experiment)}
+    flag = name.strip().removeprefix("--").replace("_", "-")
+    if flag not in known:
+        raise InputError(f"there is no option --{flag}.{nearest(flag, known)}")
+    return known[flag]
 
 
 Refuse = Callable[[str, Any], InputError]
