@@ -26,7 +26,7 @@ endef
 $(VENV)/.base: requirements/base.txt pyproject.toml | $(BIN)/python
 	$(call install,requirements/base.txt)
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
-	-@$(BIN)/python -m pullback.circuits._native
+	-@$(BIN)/pullback doctor --build
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.base

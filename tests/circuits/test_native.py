@@ -181,3 +181,31 @@ def test_threads():
         for count in (1, 2, 2)
     }
     assert len(hashes) == 1
+
+
+def test_it_is_kept_in_the_users_cache_and_missed_once(tmp_path):
+    program = """
+import sys
+from pullback import circuits
+from pullback.circuits import _native
+
+for _ in range(2):
+    circuits.state(circuits.variational_circuit(2, 1))
+print(_native.is_available())
+"""
+    environment = {**os.environ, "PULLBACK_CACHE_DIR": str(tmp_path / "cache"), "PULLBACK_NATIVE": ""}
+
+    def run(**more):
+        return subprocess.run(
+            [sys.executable, "-c", program], env={**environment, **more}, capture_output=True, text=True, check=True
+        )
+
+    without = run()
+    assert without.stdout == "False\n" and without.stderr.count("pullback doctor --build") == 1
+    assert run(PULLBACK_NATIVE="0").stderr == ""
+    other = tmp_path / "cache" / "circuits-of-another-machine.so"
+    other.parent.mkdir()
+    other.touch()
+    build = [sys.executable, "-m", "pullback.circuits._native"]
+    subprocess.run(build, env=environment, check=True)
+    assert run().stdout == "True\n" and other.exists()

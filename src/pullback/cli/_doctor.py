@@ -41,7 +41,7 @@ def examine() -> tuple[str, bool]:
         ("compilation cache", os.environ.get("JAX_COMPILATION_CACHE_DIR", "off")),
         (
             "circuits in C++",
-            "yes" if _native.is_available() else "no (python -m pullback.circuits._native compiles them)",
+            "yes" if _native.is_available() else "no (pullback doctor --build compiles them)",
         ),
         ("this folder", "writable" if writable else "NOT writable: runs need --out elsewhere"),
         ("known faults of JAX", fault or "none"),
@@ -50,6 +50,16 @@ def examine() -> tuple[str, bool]:
     width = max(len(name) for name, _ in rows)
     report = "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
     return report, not fault and not missing
+
+
+def build() -> tuple[str, bool]:
+    """Compiles the accelerator of circuits; what to say of it, and whether it is there."""
+    from pullback.circuits._native._build import build
+
+    try:
+        return f"circuits run in C++: {build()}", True
+    except OSError as error:
+        return f"circuits run without C++, somewhat slower: {error}", False
 
 
 def _version(package: str) -> str:

@@ -236,14 +236,17 @@ def check(primitive: str | None, transformations: bool) -> int:
 
 
 @cli.command()
-def doctor() -> int:
+@click.option("--build", is_flag=True, help="Compile the accelerator of circuits for this machine.")
+def doctor(build: bool) -> int:
     """Check the installation.
 
     Prints versions, devices and precision, and looks for known faults of the installed JAX.
-    """
-    from pullback.cli._doctor import examine
 
-    report, healthy = examine()
+    With --build the accelerator of circuits is compiled by the system's C++ compiler and kept in the user's cache folder.
+    """
+    from pullback.cli import _doctor
+
+    report, healthy = _doctor.build() if build else _doctor.examine()
     click.echo(report)
     return DONE if healthy else BAD_INPUT
 

@@ -1,10 +1,11 @@
-"""The accelerator: whole segments in one call of C++, where `python -m pullback.circuits._native` has compiled it.
+"""The accelerator: whole segments in one call of C++, where `pullback doctor --build` has compiled it.
 
 It has values only. Their derivatives are given where `run` is called, by other modes of the library or by the programs
 that JAX can differentiate, to which everything falls back.
 """
 
 import ctypes
+import logging
 import os
 from collections.abc import Iterator
 from functools import cache, lru_cache
@@ -40,7 +41,7 @@ def is_available() -> bool:
         if wish == "require":
             raise RuntimeError(
                 "PULLBACK_NATIVE=require, but the accelerator of circuits is not compiled here. "
-                "Run python -m pullback.circuits._native and read what it says."
+                "Run pullback doctor --build and read what it says."
             )
         return False
     loaded = ctypes.cdll.LoadLibrary(str(library()))
@@ -50,7 +51,19 @@ def is_available() -> bool:
 
 def is_native(segment) -> bool:
     """Whether a segment runs in C++ on CPUs."""
-    return is_available() and bool(segment.recipes) and len(_encoded(segment)[0]) > 0
+    if not is_available():
+        _tell_once()
+        return False
+    return bool(segment.recipes) and len(_encoded(segment)[0]) > 0
+
+
+@cache
+def _tell_once() -> None:
+    if os.environ.get("PULLBACK_NATIVE") != "0" and jax.default_backend() == "cpu":
+        logging.getLogger(__name__).warning(
+            "circuits run as plain JAX, slower; `pullback doctor --build` compiles their accelerator "
+            "(PULLBACK_NATIVE=0 switches this message off)"
+        )
 
 
 def run(mode: int, segment, pure, states: tuple, data: dict, tangents: dict, fixed: dict) -> Any:

@@ -1,4 +1,4 @@
-"""`python -m pullback.circuits._native` compiles the accelerator of circuits."""
+"""`python -m pullback.circuits._native` compiles the accelerator of circuits, as `pullback doctor --build` does."""
 
 import sys
 

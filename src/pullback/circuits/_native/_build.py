@@ -1,6 +1,7 @@
 """Compiles `kernels.cpp` for this machine; without a compiler everything works without it.
 
-The file's name tells the sources, the processor and jaxlib that it was made for: no other is loaded.
+The library is kept in the user's cache folder. Its name tells the sources, the processor and jaxlib that it was made
+for: no other is loaded, and those of other machines and environments that share the folder stay.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ _FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-fno-math-e
 def library() -> Path:
     """Where the compiled library is, or would be."""
     parts = [(_HERE / "kernels.cpp").read_bytes(), repr((_FLAGS, _processor(), version("jaxlib"))).encode()]
-    return _HERE / f"kernels-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}.so"
+    return _cache() / f"circuits-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}.so"
 
 
 def build() -> Path:
@@ -37,16 +38,24 @@ def build() -> Path:
     compiler = os.environ.get("CXX") or next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
     if compiler is None or sys.platform == "win32":
         raise OSError("there is no C++ compiler")
-    with tempfile.TemporaryDirectory(dir=_HERE) as folder:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / "kernels.so"
         command = [compiler, *_FLAGS, "-isystem", jax.ffi.include_dir(), str(_HERE / "kernels.cpp"), "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise OSError(f"{compiler} failed: {done.stderr.strip()[-500:]}")
-        for old in _HERE.glob("kernels-*.so"):
-            old.unlink(missing_ok=True)
         made.replace(target)
     return target
+
+
+def _cache() -> Path:
+    """The user's cache folder, as the system has it; PULLBACK_CACHE_DIR is another."""
+    if own := os.environ.get("PULLBACK_CACHE_DIR"):
+        return Path(own)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "pullback"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pullback"
 
 
 def _processor() -> str:
