@@ -183,6 +183,7 @@ def test_threads():
     assert len(hashes) == 1
 
 
+@pytest.mark.slow
 def test_it_is_kept_in_the_users_cache_and_missed_once(tmp_path):
     program = """
 import sys

@@ -242,7 +242,7 @@ def doctor(build: bool) -> int:
 
     Prints versions, devices and precision, and looks for known faults of the installed JAX.
 
-    With --build the accelerator of circuits is compiled by the system's C++ compiler and kept in the user's cache folder.
+    With --build the accelerator of circuits is compiled by the system's C++ compiler, into the user's cache folder.
     """
     from pullback.cli import _doctor
 

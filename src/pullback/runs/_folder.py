@@ -7,7 +7,6 @@ options and the copies of the user's files.
 
 import contextlib
 import datetime
-import fcntl
 import json
 import os
 import platform
@@ -17,6 +16,13 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:
+    raise ImportError(
+        "pullback.runs locks run folders with fcntl, which Windows has not; run it in the Windows Subsystem for Linux"
+    ) from None
 
 from pullback._version import __version__
 from pullback.core import InputError, nearest
