@@ -1,24 +1,12 @@
 """Files of Pauli terms: every form, for both readers, against Kronecker products."""
 
-from functools import reduce
-
 import numpy as np
 import pytest
 
 from pullback.circuits import PauliSum
 from pullback.core import InputError
 from pullback.lattices import read_hamiltonian
-
-MATRICES = {"I": np.eye(2), "X": [[0, 1], [1, 0]], "Y": [[0, -1j], [1j, 0]], "Z": np.diag([1, -1])}
-
-
-def dense(n, terms):
-    """Site 0 is the first factor, the most significant bit."""
-    total = 0
-    for value, factors in terms:
-        total = total + value * reduce(np.kron, [MATRICES[factors.get(site, "I")] for site in range(n)])
-    return total
-
+from tests.spins import pauli_sum
 
 TERMS = [(-1.0, {0: "Z", 1: "Z"}), (0.5, {0: "X"}), (0.25, {1: "X", 2: "Y"}), (0.7, {})]
 FORMS = {
@@ -52,7 +40,7 @@ def file(tmp_path):
 @pytest.mark.parametrize("form", FORMS)
 def test_both_readers_read_the_same_operator(file, form):
     path = file(FORMS[form])
-    expected = dense(3, TERMS)
+    expected = pauli_sum(3, TERMS)
     np.testing.assert_allclose(read_hamiltonian(path)[0].matrix(), expected, atol=1e-15)
     flipped = np.arange(8).reshape(2, 2, 2).T.ravel()  # in circuits qubit 0 is the least significant bit
     np.testing.assert_allclose(PauliSum.from_file(path).matrix(), expected[np.ix_(flipped, flipped)], atol=1e-15)
@@ -60,8 +48,8 @@ def test_both_readers_read_the_same_operator(file, form):
 
 def test_terms_with_a_parameter_and_constants(file):
     fixed, driven = read_hamiltonian(file("1 Z0 Z1\n0.5 g X0\n-g I\n2\n"), parameter="g")
-    np.testing.assert_allclose(fixed.matrix(), dense(2, [(1, {0: "Z", 1: "Z"}), (2, {})]), atol=1e-15)
-    np.testing.assert_allclose(driven.matrix(), dense(2, [(0.5, {0: "X"}), (-1, {})]), atol=1e-15)
+    np.testing.assert_allclose(fixed.matrix(), pauli_sum(2, [(1, {0: "Z", 1: "Z"}), (2, {})]), atol=1e-15)
+    np.testing.assert_allclose(driven.matrix(), pauli_sum(2, [(0.5, {0: "X"}), (-1, {})]), atol=1e-15)
 
 
 def test_terms_on_three_sites_are_for_circuits(file):

@@ -7,6 +7,7 @@ import scipy.optimize
 from pullback.core import InputError
 from pullback.experiments.fidelity_susceptibility import FidelitySusceptibility
 from pullback.runs import Run
+from tests.spins import ising_ring_ground, pauli_sum
 
 FILE = """# two exchange terms and a field
 1.0 X0 X1
@@ -43,8 +44,7 @@ def test_the_peak_is_that_of_the_exact_curve(sites):
     """Not the largest point of a grid: at 16 sites g = 0.97784, χ_F = 7.66861, and the grid says 1.0 and 7.5."""
     _, result = run(sites=(sites,), start=0.6, stop=1.4, points=3)
     g = scipy.optimize.brentq(slope, 0.7, 1.0, args=(sites,), xtol=1e-15)
-    k = (2 * np.arange(sites) + 1) * np.pi / sites
-    chi = (np.sin(k) ** 2 / (1 + g * g - 2 * g * np.cos(k)) ** 2).sum() / 8
+    *_, chi = ising_ring_ground(sites, g)
     found = result.summary[f"peak_g_{sites}"], result.summary[f"peak_chi_{sites}"]
     np.testing.assert_allclose(found, (g, chi), rtol=1e-9)
     if sites == 16:
@@ -61,16 +61,8 @@ def test_model_from_a_file(tmp_path):
     file = tmp_path / "model.txt"
     file.write_text(FILE)
     _, result = run(hamiltonian=file, start=0.4, stop=0.8, points=2)
-    x, y, z = np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1])
-
-    def at(**factors):
-        out = np.eye(1)
-        for i in range(3):
-            out = np.kron(out, factors.get(f"s{i}", np.eye(2)))
-        return out
-
-    fixed = at(s0=x, s1=x) + at(s0=y, s1=y) + 0.5 * at(s0=z, s1=z) + 0.7 * at(s1=x, s2=x) - 0.3 * at(s2=z)
-    driven = -at(s0=x) - 0.5 * at(s2=x)
+    fixed = pauli_sum(3, [(1.0, "XXI"), (1.0, "YYI"), (0.5, "ZZI"), (0.7, "IXX"), (-0.3, "IIZ")])
+    driven = pauli_sum(3, [(-1.0, "XII"), (-0.5, "IIX")])
     w, v = np.linalg.eigh(fixed + 0.4 * driven)
     elements = v.conj().T @ driven @ v[:, 0]
     across, gaps = np.abs(elements[1:]) ** 2, w[1:] - w[0]

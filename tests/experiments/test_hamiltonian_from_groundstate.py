@@ -6,6 +6,7 @@ import pytest
 from pullback.core import InputError
 from pullback.experiments.hamiltonian_from_groundstate import HamiltonianFromGroundstate
 from pullback.runs import Run
+from tests.spins import pauli_sum
 
 
 def run(**options):
@@ -31,13 +32,8 @@ def test_state_from_a_file(tmp_path):
     """The ground state of a dense matrix made here: a chain of 4 spins, zz and x only."""
     rng = np.random.default_rng(3)
     bonds, fields = -rng.uniform(0.5, 1.5, 3), -rng.uniform(0.5, 1.5, 4)
-    x, z = np.array([[0, 1], [1, 0]]), np.diag([1, -1])
-
-    def at(o, i):
-        return np.kron(np.kron(np.eye(2**i), o), np.eye(2 ** (3 - i)))
-
-    matrix = sum(b * at(z, i) @ at(z, i + 1) for i, b in enumerate(bonds))
-    matrix = matrix + sum(f * at(x, i) for i, f in enumerate(fields))
+    terms = [(b, {i: "Z", i + 1: "Z"}) for i, b in enumerate(bonds)] + [(f, {i: "X"}) for i, f in enumerate(fields)]
+    matrix = pauli_sum(4, terms)
     file = tmp_path / "state.npz"
     np.savez(file, state=np.linalg.eigh(matrix)[1][:, 0])
     _, result = run(input=file, sites=4, terms=("zz", "x"))

@@ -6,7 +6,8 @@ import pytest
 from pullback.core import InputError
 from pullback.experiments.ising_hamiltonian import IsingHamiltonian
 from pullback.runs import Run
-from tests.lattices.references import ising_ring_levels, kronecker
+from tests.lattices.references import kronecker
+from tests.spins import ising_ring_levels
 
 CHAIN4 = [(0, 1), (1, 2), (2, 3)]
 RING5 = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 0)]

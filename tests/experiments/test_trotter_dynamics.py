@@ -9,7 +9,7 @@ from pullback.circuits import PauliSum
 from pullback.core import InputError
 from pullback.experiments.trotter_dynamics import TrotterDynamics, commuting_sets, exact_flow
 from pullback.runs import Run
-from tests.circuits import dense
+from tests.spins import pauli_sum
 
 
 def transverse(n, g, t):
@@ -49,8 +49,8 @@ def test_file_and_sensitivities(tmp_path):
     sets = commuting_sets(H)
     assert [[str(p) for p in s.strings] for s in sets] == [["X0 X1", "Y0 Y1", "X2"], ["Z1 Z2"]]
     result = experiment.run(H, Run.null())
-    parts = [dense.pauli("XXI") + 0.8 * dense.pauli("YYI") - 0.4 * dense.pauli("IIX"), 0.3 * dense.pauli("IZZ")]
-    M = sum(dense.pauli("I" * q + "Z" + "I" * (2 - q)) for q in range(3)) / 3
+    parts = [pauli_sum(3, [(1.0, "XXI"), (0.8, "YYI"), (-0.4, "IIX")]), pauli_sum(3, [(0.3, "IZZ")])]
+    M = pauli_sum(3, [(1 / 3, {q: "Z"}) for q in range(3)])
     neel = np.eye(8)[0b010]
 
     def magnetisation(strengths, t):

@@ -9,6 +9,7 @@ import scipy.linalg
 from pullback.core import RESULTS, ConvergenceError, InputError
 from pullback.krylov import eigsh
 from pullback.trust import MODES, check_derivatives
+from tests.spins import ising_ring_ground, product
 
 
 def ising_ring(sites):
@@ -30,13 +31,6 @@ def ising_ring(sites):
     return hamiltonian
 
 
-def free_fermions(sites, g):
-    """E0, dE0/dg, d²E0/dg², fidelity susceptibility of the ring."""
-    k = (2 * np.arange(sites) + 1) * np.pi / sites
-    e = np.sqrt(1 + g * g - 2 * g * np.cos(k))
-    return -e.sum(), -((g - np.cos(k)) / e).sum(), -(np.sin(k) ** 2 / e**3).sum(), (np.sin(k) ** 2 / e**4).sum() / 8
-
-
 def susceptibility(hamiltonian, g, **options):
     psi, change = jax.jvp(lambda g: eigsh(hamiltonian(g), **options)[1][:, 0], (g,), (1.0,))
     return change @ change - (psi @ change) ** 2
@@ -53,7 +47,7 @@ def test_ising_ring(g):
 
     slope = jax.grad(energy)
     found = energy(g), slope(g), jax.jvp(slope, (g,), (1.0,))[1], susceptibility(hamiltonian, g, shape=2**10)
-    np.testing.assert_allclose(found, free_fermions(10, g), rtol=1e-11)
+    np.testing.assert_allclose(found, ising_ring_ground(10, g), rtol=1e-11)
 
 
 @pytest.mark.slow
@@ -62,20 +56,16 @@ def test_third_derivative():
         return eigsh(ising_ring(8)(g), shape=2**8)[0][0]
 
     h = 1e-3
-    stencil = [free_fermions(8, 0.8 + i * h)[2] for i in (-2, -1, 1, 2)]
+    stencil = [ising_ring_ground(8, 0.8 + i * h)[2] for i in (-2, -1, 1, 2)]
     expected = np.dot([1, -8, 8, -1], stencil) / (12 * h)
     np.testing.assert_allclose(jax.grad(jax.grad(jax.grad(energy)))(0.8), expected, rtol=1e-8)
 
 
 def dense_majumdar_ghosh(sites):
     """The bond operators S_i·S_{i+1} and S_i·S_{i+2} of a ring, and an operator to look at."""
-    pauli = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]]) / 2
-
-    def at(o, i):
-        return np.kron(np.kron(np.eye(2**i), o), np.eye(2 ** (sites - i - 1)))
 
     def exchange(i, j):
-        return sum(at(o, i % sites) @ at(o, j % sites) for o in pauli).real
+        return sum(product({i % sites: p, j % sites: p}, sites) for p in "XYZ").real / 4
 
     bonds = [exchange(i, i + 1) for i in range(sites)] + [exchange(i, i + 2) for i in range(sites)]
     return np.array(bonds), exchange(0, 3) + 0.3 * exchange(1, 3)
@@ -105,11 +95,11 @@ def test_hessian_at_a_twofold_ground_state():
     np.testing.assert_allclose(jax.grad(loss)(couplings) @ direction, slope, rtol=1e-7)
     corners = [dense(couplings + s * h * direction + t * h * other) for s in (1, -1) for t in (1, -1)]
     mixed = np.dot(corners, [1, -1, -1, 1]) / (4 * h * h)
-    for product in (
+    for found in (
         jax.jvp(jax.grad(loss), (couplings,), (jnp.asarray(direction),))[1] @ other,
         jax.grad(lambda j: jax.grad(loss)(j) @ other)(couplings) @ direction,
     ):
-        np.testing.assert_allclose(product, mixed, rtol=2e-4)
+        np.testing.assert_allclose(found, mixed, rtol=2e-4)
 
 
 @pytest.mark.slow
@@ -233,11 +223,11 @@ def test_many_parameters_at_once_and_single_precision():
     hamiltonian = ising_ring(8)
     fields = jnp.array([0.6, 1.0, 1.7])
     slopes = jax.vmap(jax.grad(lambda g: eigsh(hamiltonian(g), shape=2**8)[0][0]))(fields)
-    np.testing.assert_allclose(slopes, [free_fermions(8, g)[1] for g in np.asarray(fields)], rtol=1e-10)
+    np.testing.assert_allclose(slopes, [ising_ring_ground(8, g)[1] for g in np.asarray(fields)], rtol=1e-10)
     start = jnp.ones(2**8, jnp.float32)
     w, v = eigsh(lambda x: hamiltonian(jnp.float32(1.5))(x).astype(jnp.float32), v0=start)
     assert w.dtype == v.dtype == jnp.float32
-    np.testing.assert_allclose(w[0], free_fermions(8, 1.5)[0], rtol=1e-5)
+    np.testing.assert_allclose(w[0], ising_ring_ground(8, 1.5)[0], rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -250,7 +240,7 @@ def test_near_degeneracy_is_resolved_or_refused(seed):
         found = susceptibility(hamiltonian, 0.5, v0=start)
     except ConvergenceError:
         return
-    np.testing.assert_allclose(found, free_fermions(sites, 0.5)[3], rtol=1e-6)
+    np.testing.assert_allclose(found, ising_ring_ground(sites, 0.5)[3], rtol=1e-6)
 
 
 def test_refusals():

@@ -8,7 +8,7 @@ import pytest
 from pullback.core import InputError
 from pullback.lattices import Sector, SpinModel, chain, correlations, expectations, heisenberg, ring, thermal
 from pullback.trust import check_derivatives
-from tests.lattices.references import product
+from tests.spins import product
 
 RNG = np.random.default_rng(0)
 

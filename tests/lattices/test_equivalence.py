@@ -5,7 +5,7 @@ import pytest
 
 from pullback.core import InputError
 from pullback.lattices import SpinModel, chain, closest_equivalent, ring, square
-from tests.lattices.references import PAULI
+from tests.spins import PAULI
 
 
 def disguised(model, rng):
@@ -13,11 +13,11 @@ def disguised(model, rng):
     n = model.lattice.sites
     is_ring = len(model.lattice.bonds) == n
     sites = np.roll(np.arange(n)[:: rng.choice([1, -1])], rng.integers(n) if is_ring else 0)
-    turns = [PAULI[letter] for letter in rng.choice(["1", "x", "y", "z"], n)]
+    turns = [PAULI[letter] for letter in rng.choice(["I", "X", "Y", "Z"], n)]
 
     def sign(word, place):
         return np.prod(
-            [np.trace(turns[i] @ PAULI[p] @ turns[i].conj().T @ PAULI[p]).real / 2 for p, i in zip(word, place)]
+            [np.trace(turns[i] @ PAULI[p] @ turns[i].conj().T @ PAULI[p]).real / 2 for p, i in zip(word.upper(), place)]
         )
 
     couplings = {}

@@ -19,18 +19,9 @@ from pullback.lattices import (
 )
 from pullback.trust import check_derivatives
 from tests.lattices.references import hubbard_matrix, spin_kronecker
+from tests.spins import ising_ring_ground
 
 EVEN = Sector(momentum=0, parity=1, spin_inversion=1)
-
-
-def free_fermions(sites, g):
-    """E, dE/dg, d²E/dg² and χ_F of the Ising ring."""
-    k = (2 * np.arange(sites) + 1) * np.pi / sites
-    e = 2 * np.sqrt(1 + g**2 - 2 * g * np.cos(k))
-    slope = 4 * (g - np.cos(k)) / e
-    curvature = 4 / e - slope**2 / e
-    chi = 2 * np.sum((np.sin(k) / (e / 2) ** 2) ** 2) / 16
-    return -e.sum() / 2, -slope.sum() / 2, -curvature.sum() / 2, chi
 
 
 def ising(sites, sector):
@@ -57,7 +48,7 @@ def ising(sites, sector):
 def test_ising_ring(sites, sector):
     found = ising(sites, sector)
     for g in (0.5, 1.0, 1.5):
-        np.testing.assert_allclose(found(g), free_fermions(sites, g), rtol=1e-9)
+        np.testing.assert_allclose(found(g), ising_ring_ground(sites, g), rtol=1e-9)
 
 
 @pytest.mark.slow

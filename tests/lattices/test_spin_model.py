@@ -9,7 +9,8 @@ from pullback.core import InputError
 from pullback.lattices import Lattice, SpinModel, chain, heisenberg, ring, square, transverse_ising
 from pullback.linalg import eigvalsh
 from pullback.trust import check_derivatives
-from tests.lattices.references import ising_ring_levels, kronecker
+from tests.lattices.references import kronecker
+from tests.spins import ising_ring_levels
 
 RNG = np.random.default_rng(0)
 CASES = {

@@ -10,6 +10,7 @@ import pytest
 
 from pullback import linalg
 from pullback.core import InputError
+from tests.spins import PAULI
 
 N = 4
 rng = np.random.default_rng(5)
@@ -146,7 +147,7 @@ def test_bures_metric_is_the_quantum_fisher_information():
 
 def test_a_qubit():
     """Bloch vectors: the entropy of (1 ± r)/2; 2F = 1 + r·s + √((1 − r²)(1 − s²)) (Hübner); real and under vmap."""
-    pauli = jnp.array([[[0, 1], [1, 0]], [[1, 0], [0, -1]]], float)
+    pauli = jnp.array([PAULI["X"], PAULI["Z"]], float)
 
     def state(r):
         return (jnp.eye(2) + jnp.einsum("...i,ijk->...jk", r, pauli)) / 2
