@@ -124,3 +124,19 @@ def test_failures():
 def test_what_is_not_a_number_is_refused():
     assert eigs(jnp.full((4, 4), jnp.nan), throw=False).result == RESULTS.nonfinite
     assert not jax.jit(lambda a: eigs(a, throw=False).converged)(jnp.full((4, 4), jnp.inf))
+
+
+def test_success_is_the_residual_of_what_is_returned():
+    """A product in single precision: Arnoldi's own estimate falls below any tolerance, |A v − λ v| does not."""
+
+    def rough(u):
+        return (A.astype(np.float32) @ u.astype(np.float32)).astype(u.dtype)
+
+    for tol, result in ((1e-10, RESULTS.stalled), (1e-5, RESULTS.successful)):
+        solution = eigs(jax.jit(rough), shape=N, tol=tol, copies=False, throw=False)
+        w, v = (np.asarray(a) for a in solution.value)
+        assert solution.result == result
+        image = A.astype(np.float32) @ v.astype(np.complex64)
+        exact = np.linalg.norm(image - w * v)
+        assert 1e-9 < exact < 1e-5
+        np.testing.assert_allclose(solution.residual, exact, rtol=0.5)

@@ -9,6 +9,7 @@ part of the text: another one is another program. Make it an array.)
 The programs are for values only: derivative rules play no part in the key.
 """
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -20,8 +21,9 @@ from jaxtyping import PyTree
 
 from pullback.core._compat import ClosedJaxpr, Jaxpr, Literal
 
-_KEPT = 64  # programs
+_KEPT = 256  # programs
 _LARGEST = 4096  # numbers of an array inside a program that are compared
+_OF_EQUINOX = {"treedef", "static", "flatten"}  # parameters of its primitives, as lineax's solve
 
 _programs: OrderedDict[Hashable, Callable] = OrderedDict()
 
@@ -67,11 +69,18 @@ def _described(value: Any) -> Hashable:
         if isinstance(value, Tracer) or array.size > _LARGEST or array.dtype == object:
             raise _Unknown
         return array.shape, str(array.dtype), array.tobytes()
-    if callable(value) and not isinstance(value, type | jax.sharding.Mesh | jax.sharding.AbstractMesh):
+    is_object = isinstance(value, type | jax.sharding.Mesh | jax.sharding.AbstractMesh)
+    if callable(value) and not is_object and not _is_of_module(value):
         raise _Unknown
     if isinstance(value, float):
         return "float", value.hex()
     return type(value), value
+
+
+def _is_of_module(function: Callable) -> bool:
+    """Whether the function stands in a module under its name, so that there is one of it, as of JAX's generators."""
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    return getattr(module, getattr(function, "__qualname__", ""), None) is function
 
 
 def _jaxpr(jaxpr: Jaxpr) -> Hashable:
@@ -91,6 +100,8 @@ def _jaxpr(jaxpr: Jaxpr) -> Hashable:
             params = {"fun": jax.make_jaxpr(params["fun"])(*avals)}
         elif equation.primitive.name.startswith(("custom_jvp_call", "custom_vjp_call")):
             params = {name: value for name, value in params.items() if isinstance(value, ClosedJaxpr | Jaxpr)}
+        elif params.keys() == _OF_EQUINOX:
+            del params["flatten"]  # only notes the form of the result
         inputs = tuple(named(v) for v in equation.invars)
         outputs = tuple(named(v) for v in equation.outvars)
         equations.append((equation.primitive, inputs, outputs, _described(params), str(equation.effects)))

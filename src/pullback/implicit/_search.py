@@ -9,10 +9,9 @@ import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import Array, Float, Int, PyTree
 
-from pullback.core import RESULTS
+from pullback.core import RESULTS, _linear_map
 from pullback.core._compile_cache import compiled_once
-from pullback.core._linear_map import hoist
-from pullback.implicit._inputs import refuse_varying
+from pullback.implicit._inputs import hoist, refuse_varying
 
 VectorMap = Callable[[Float[Array, " n"]], Float[Array, " m"]]
 OPTIMISTIX = (optx.AbstractRootFinder, optx.AbstractLeastSquaresSolver, optx.AbstractMinimiser)
@@ -29,7 +28,8 @@ class Found(NamedTuple):
 def from_optimistix(solve: Callable[..., optx.Solution], fun: VectorMap, solver: Any, v: Array, steps: int) -> Found:
     """The outcome of optimistix's `solve`, in our words. Values only: `fun` must not carry tangents."""
     refuse_varying("pullback.implicit", v, "a solver of optimistix", "solver=Newton() (fixed_point: Anderson())")
-    solution = solve(lambda v, _: fun(v), solver, v, max_steps=steps, throw=False)
+    # What the function closes over is an argument, or optimistix's own `jit` would make it part of the program.
+    solution = solve(lambda v, fun: fun(v), solver, v, args=hoist(fun, v), max_steps=steps, throw=False)
     result, theirs = RESULTS.stalled, optx.RESULTS
     pairs = (
         (theirs.successful, RESULTS.successful),
@@ -53,7 +53,7 @@ def compiled(thunk: Callable[[], Any]) -> Any:
 
     A later search that does the same with other numbers finds it compiled.
     """
-    closed, consts, _ = hoist(thunk)
+    closed, consts, _ = _linear_map.hoist(thunk)
     return compiled_once(closed, "implicit", [(closed, (consts,))], consts)
 
 

@@ -23,6 +23,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Complex, Float, Int, PyTree
 
 from pullback.core import RESULTS, Implicit, InputError, Solution, complex_dtype, vary_like
+from pullback.core._compile_cache import compiled_once
 from pullback.core._linear_map import hoist
 from pullback.implicit import attach
 from pullback.krylov._operators import Operator, flat_operator, like, scaled, shape_of
@@ -104,7 +105,8 @@ def eigs(
         left: return left eigenvectors as well (twice the work).
         basis: number of stored Krylov vectors; None: max(2k + 10, 24).
         copies: whether that second iteration is made (up to 64 states it is not needed).
-        tol: |A v − λ v| relative to the largest |λ|; None: 1e-10 in double precision.
+        tol: |A v − λ v| of what is returned, relative to the largest |λ| seen; at least some rounding errors of A.
+            None: 1e-10 in double precision.
         adjoint_tol: tolerance of the derivative's linear equation; None: that of `tol`.
         max_steps: number of restarts.
         throw: raise if it has not converged; if False, return a `Solution`.
@@ -197,74 +199,103 @@ def _dense(apply, v, k, which, left):
     return (w, vl, vr) if left else (w, vr), Solution(None, result, residual, v.size)
 
 
+class _Search(NamedTuple):
+    """How an iteration ended, by its own estimate; the largest |λ| and |A| of its space; products with A."""
+
+    result: RESULTS
+    size: Float[Array, ""]
+    norm: Float[Array, ""]
+    products: Int[Array, ""]
+
+
 def _sparse(apply, v, left, options: _Options, copies: bool, of_sector: bool):
-    matrix, vr, right = _invariant(apply, v, options)
+    closed, consts, _ = hoist(apply, v)
+    fixed = jax.lax.stop_gradient(consts)
+    matrix, vr, right = _invariant(closed, consts, v, options)
     w, y = eig(matrix)
     if copies:
-        right = _next_compared(apply, v, jax.lax.stop_gradient((w, vr)), right, options, of_sector)
+        right = _next_compared(closed, fixed, v, jax.lax.stop_gradient((w, vr)), right, options, of_sector)
     order = _sorted(options.which, jax.lax.stop_gradient(w))
     w, vr = w[order], vr @ y[:, order]
     vr = vr / jnp.linalg.norm(vr, axis=0)[None, :].astype(vr.dtype)
-    size = _size(jax.lax.stop_gradient(w))
+    result, residual = _verified(closed, fixed, w, vr, right, options)
     if not left:
-        return (w, vr), Solution(None, right.result, right.residual * size, right.steps)
+        return (w, vr), Solution(None, result, residual, right.products)
 
-    transpose = jax.linear_transpose(apply, v)
-    _, vl, other = _invariant(lambda u: transpose(u)[0], v, options)  # not the adjoint: the same eigenvalues
+    def transposed(consts, u):  # not the adjoint: the same eigenvalues
+        return jax.linear_transpose(partial(closed, consts), v)(u)[0]
+
+    _, vl, other = _invariant(transposed, consts, v, options)
     dual = vl.conj() @ jnp.linalg.inv(vr.conj().T @ vl.conj())
-    result = RESULTS.where(right.result == RESULTS.successful, other.result, right.result)
-    worst = jnp.maximum(right.residual, other.residual) * size
-    return (w, dual, vr), Solution(None, result, worst, right.steps + other.steps)
+    result_of_left, residual_of_left = _verified(transposed, fixed, w, dual.conj(), other, options)
+    result = RESULTS.where(result == RESULTS.successful, result_of_left, result)
+    worst = jnp.maximum(residual, residual_of_left)
+    return (w, dual, vr), Solution(None, result, worst, right.products + other.products)
 
 
-def _next_compared(apply, v, found, solution: Solution, options: _Options, of_sector: bool) -> Solution:
-    """The solution, refused if the next eigenvalue, sought from another start vector, is one of those found.
+def _verified(closed, consts, w, vectors, search: _Search, options: _Options) -> tuple[RESULTS, Float[Array, ""]]:
+    """(outcome, the largest |A v − λ v|) of the vectors that are returned, whatever the iteration thought of them."""
+    w, vectors = jax.lax.stop_gradient((w, vectors))
+
+    def largest_residual(consts, w, vectors):
+        unit = vectors / jnp.linalg.norm(vectors, axis=0)[None, :].astype(vectors.dtype)
+        image = jax.vmap(partial(closed, consts), in_axes=1, out_axes=1)(unit)
+        return jnp.linalg.norm(image - unit * w[None, :], axis=0).max()
+
+    parts = [(closed, (consts, vectors[:, 0]))]
+    residual = compiled_once(largest_residual, "eigs: residual", parts, consts, w, vectors)
+    limit = jnp.maximum(options.tol * search.size, 1e2 * jnp.finfo(w.dtype).eps * search.norm)
+    result = RESULTS.where(residual <= limit, search.result, RESULTS.stalled)
+    result = RESULTS.where(jnp.isfinite(residual), result, RESULTS.nonfinite)
+    return RESULTS.where(search.result == RESULTS.successful, result, search.result), residual
+
+
+def _next_compared(closed, consts, v, found, search: _Search, options: _Options, of_sector: bool) -> _Search:
+    """The search, refused if the next eigenvalue, sought from another start vector, is one of those found.
 
     With P = V V† on the invariant space, (1 − P) A (1 − P) + c P has the other eigenvalues of A, and c, which is put
     where it is not wanted.
     """
     w, vectors = found
-    closed, consts, _ = hoist(apply, v)
-    consts, size = jax.lax.stop_gradient(consts), _size(w)
-    lift = {"LM": 0, "LR": -2, "SR": 2}[options.which] * size
+    size = _size(w)
+    lift = ({"LM": 0, "LR": -2, "SR": 2}[options.which] * size).astype(vectors.dtype)
 
-    def rest(u):
+    def rest(parts, u):
+        consts, vectors, lift = parts
         inside = vectors @ (vectors.conj().T @ u)
         image = closed(consts, u - inside)
-        return image - vectors @ (vectors.conj().T @ image) + lift.astype(u.dtype) * inside
+        return image - vectors @ (vectors.conj().T @ image) + lift * inside
 
     start = vary_like(jax.random.normal(jax.random.key(5), v.shape, v.dtype), v)
     looser = options._replace(k=1, tol=max(options.tol, _NEXT_TOL))
-    small, _, search = _arnoldi(rest, start, looser)
+    small, _, second = _arnoldi(rest, (consts, vectors, lift), start, looser)
     other = small[0, 0]
     key = _ORDER[options.which]
     last = w[_sorted(options.which, w)[-1]]
     apart = 1e2 * looser.tol * size
     same = (jnp.abs(w - other) <= _equal(w) + looser.tol * size).any()
     missed = (key(other) > key(last) + apart) & (not of_sector)
-    good = solution.result == RESULTS.successful
-    result = RESULTS.where(good & missed, RESULTS.breakdown, solution.result)
+    good = search.result == RESULTS.successful
+    result = RESULTS.where(good & missed, RESULTS.breakdown, search.result)
     result = RESULTS.where(good & same, RESULTS.not_separated, result)
-    return Solution(None, result, solution.residual, solution.steps + search.steps)
+    return search._replace(result=result, products=search.products + second.products)
 
 
-def _invariant(apply, v, options: _Options):
+def _invariant(closed, consts, v, options: _Options):
     """(Λ, V) with A V = V Λ, differentiable, and how it was found."""
-    closed, consts, _ = hoist(apply, v)
-    fixed = jax.lax.stop_gradient(consts)
-    *found, solution = _arnoldi(partial(closed, fixed), jax.lax.stop_gradient(v), options)
+    *found, search = _arnoldi(closed, jax.lax.stop_gradient(consts), jax.lax.stop_gradient(v), options)
     matrix, basis = (jnp.nan_to_num(a) for a in found)  # the result says so, and is raised or returned
     dual = basis
 
     def residual(unknown):
         small, vectors = unknown
-        image = jax.vmap(apply, in_axes=1, out_axes=1)(vectors)
+        image = jax.vmap(partial(closed, consts), in_axes=1, out_axes=1)(vectors)
         return dual.conj().T @ vectors - jnp.eye(options.k, dtype=vectors.dtype), image - vectors @ small
 
     solver = lx.GMRES(options.adjoint_tol, options.adjoint_tol, restart=max(options.basis, 30), max_steps=10_000)
     adjoint = Implicit(tol=options.adjoint_tol, linear_solver=solver)
     small, vectors = attach(residual, (matrix, basis), adjoint=adjoint)
-    return small, vectors, solution
+    return small, vectors, search
 
 
 class _State(NamedTuple):
@@ -275,15 +306,24 @@ class _State(NamedTuple):
     kept: Int[Array, ""]
     ritz: Complex[Array, "m k"]
     residual: Float[Array, ""]
+    size: Float[Array, ""]
+    norm: Float[Array, ""]
     cut: Bool[Array, ""]
     restarts: Int[Array, ""]
     products: Int[Array, ""]
 
 
-def _arnoldi(apply, v, options: _Options):
-    """(Λ, V, Solution) by Arnoldi iteration with restarts from the wanted Ritz vectors."""
+def _arnoldi(closed, consts, v, options: _Options):
+    """(Λ, V, search) of closed(consts, ·); outside `jit` one program for all operators that do the same."""
+    parts = [(closed, (consts, v))]
+    return compiled_once(lambda c, v: _restarted(partial(closed, c), v, options), ("eigs", options), parts, consts, v)
+
+
+def _restarted(apply, v, options: _Options):
+    """Arnoldi iteration with restarts from the wanted Ritz vectors."""
     k, m = options.k, options.basis
     keep = min(k + (m - k) // 2, m - 1)
+    goal = options.tol / 2  # what is returned is held against the whole
 
     def extend(j, carry):
         basis, projected = carry
@@ -308,17 +348,19 @@ def _arnoldi(apply, v, options: _Options):
         w, y = jnp.linalg.eig(projected[:m])
         order = _sorted(options.which, w)
         y = y[:, order[:keep]]
-        residual = (jnp.abs(projected[m, m - 1] * y[m - 1, :k]) / _size(w)).max()
+        size = _size(w)
+        residual = jnp.abs(projected[m, m - 1] * y[m - 1, :k]).max() / size
         q, _ = jnp.linalg.qr(y)
         restarted = jnp.zeros_like(basis).at[:keep].set(q.T @ basis[:m]).at[keep].set(basis[m])
         small = jnp.zeros_like(projected).at[:keep, :keep].set(q.conj().T @ projected[:m] @ q)
         small = small.at[keep, :keep].set(projected[m, m - 1] * q[m - 1])
         cut = _cuts(w[order], k)
+        seen = residual, size, jnp.maximum(state.norm, jnp.linalg.norm(projected))
         done = state.restarts + 1, state.products + m - state.kept
-        return _State(restarted, small, jnp.full_like(state.kept, keep), small[:k, :k], residual, cut, *done)
+        return _State(restarted, small, jnp.full_like(state.kept, keep), small[:k, :k], *seen, cut, *done)
 
     def unfinished(state: _State):
-        return ~(state.residual <= options.tol) & (state.restarts < options.max_steps) & ~jnp.isnan(state.residual)
+        return ~(state.residual <= goal) & (state.restarts < options.max_steps) & ~jnp.isnan(state.residual)
 
     basis = jnp.zeros((m + 1, v.size), v.dtype).at[0].set(v / _length(v))
     zero = jnp.array(0)
@@ -328,15 +370,17 @@ def _arnoldi(apply, v, options: _Options):
         zero,
         jnp.zeros((k, k), v.dtype),
         jnp.full((), jnp.inf, v.real.dtype),
+        jnp.zeros((), v.real.dtype),
+        jnp.zeros((), v.real.dtype),
         jnp.array(False),
         zero,
         zero,
     )
     end = jax.lax.while_loop(unfinished, improve, vary_like(start, v))
-    result = RESULTS.where(end.residual <= options.tol, RESULTS.successful, RESULTS.max_steps_reached)
+    result = RESULTS.where(end.residual <= goal, RESULTS.successful, RESULTS.max_steps_reached)
     result = RESULTS.where(jnp.isnan(end.residual), RESULTS.nonfinite, result)
     result = RESULTS.where(end.cut & (result == RESULTS.successful), RESULTS.not_separated, result)
-    return end.ritz, end.basis[:k].T, Solution(None, result, end.residual, end.products)
+    return end.ritz, end.basis[:k].T, _Search(result, end.size, end.norm, end.products)
 
 
 def _length(v: Array) -> Array:

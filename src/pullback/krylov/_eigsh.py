@@ -417,10 +417,8 @@ def _judged(
     outside `jit`.
     """
     fixed = jax.lax.stop_gradient(consts)
-    x, y = (vary_like(jax.random.normal(jax.random.key(i), v.shape, v.dtype), v) for i in (1, 2))
-    image, other = problem.apply(fixed, x), problem.apply(fixed, y)
-    asymmetry = jnp.abs(jnp.vdot(y, image) - jnp.vdot(other, x))
-    asymmetry = asymmetry / jnp.maximum(jnp.linalg.norm(image) * jnp.linalg.norm(y), jnp.finfo(v.dtype).tiny)
+    parts = [(problem.closed["operator"], (fixed["operator"], v))]
+    asymmetry = compiled_once(partial(_asymmetry, problem), "eigsh: asymmetry", parts, fixed, v)
     limit = 1e4 * float(jnp.finfo(v.dtype).eps) * v.size**0.5
     if not isinstance(asymmetry, Tracer) and asymmetry > limit:
         raise InputError(
@@ -430,3 +428,11 @@ def _judged(
     error = jnp.where(found.gap > 0, found.residual / jnp.where(found.gap > 0, found.gap, 1), jnp.inf)
     stats = {"gap": found.gap * unit, "gradient_error": error, "asymmetry": asymmetry}
     return Solution(None, found.result, found.residual * unit * length, found.products, stats)
+
+
+def _asymmetry(problem: _Problem, consts: dict[str, list], v: Array) -> Array:
+    """|<y|Hx> − <Hy|x>| / |Hx| |y| for two random vectors."""
+    x, y = (vary_like(jax.random.normal(jax.random.key(i), v.shape, v.dtype), v) for i in (1, 2))
+    image, other = problem.apply(consts, x), problem.apply(consts, y)
+    size = jnp.linalg.norm(image) * jnp.linalg.norm(y)
+    return jnp.abs(jnp.vdot(y, image) - jnp.vdot(other, x)) / jnp.maximum(size, jnp.finfo(v.dtype).tiny)

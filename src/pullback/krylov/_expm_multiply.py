@@ -12,6 +12,7 @@ Sources: H. Tal-Ezer, R. Kosloff, J. Chem. Phys. 81, 3967 (1984); A. H. Al-Mohy,
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, overload
 
 import jax
@@ -19,9 +20,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Inexact, PyTree
 
 from pullback.core import RESULTS, InputError, Solution, complex_dtype, result_type, vary_like
+from pullback.core._compile_cache import compiled_once
 from pullback.core._linear_map import hoist
 from pullback.krylov._funm_multiply import funm_multiply
-from pullback.krylov._operators import Operator, flat_operator, scaled
+from pullback.krylov._operators import Operator, flat_operator, hoisted, scaled
 from pullback.loops import while_loop
 
 _REACH, _TERMS = 3.5, {8: 32, 4: 18}  # bytes of a real number -> terms of exp(z), |z| ≤ reach, to rounding
@@ -89,6 +91,7 @@ def expm_multiply(operator, x, t: ArrayLike = 1.0, *, hermitian=False, max_steps
         raise InputError(f"expm_multiply: t must be one real or complex number, got {t!r}")
     if max_steps < 1:
         raise InputError(f"expm_multiply: max_steps must be at least 1, got {max_steps}")
+    t = jnp.asarray(t)
     if hermitian:
 
         def exponential(w):
@@ -101,9 +104,23 @@ def expm_multiply(operator, x, t: ArrayLike = 1.0, *, hermitian=False, max_steps
     return solution.unwrap("expm_multiply") if throw else solution
 
 
-def _by_taylor(operator: Operator, x: PyTree, t: ArrayLike, max_steps: int) -> Solution[PyTree]:
+def _by_taylor(operator: Operator, x: PyTree, t: Array, max_steps: int) -> Solution[PyTree]:
     apply, v, unflatten = flat_operator("expm_multiply", operator, x)
     v = vary_like(v, t)
+    closed, consts = hoisted(apply, v)
+
+    def evaluate(consts, v, t):
+        return _evaluated(partial(closed, consts), v, t, max_steps)
+
+    parts = [(closed, (consts, v))]
+    out, *how = compiled_once(evaluate, ("expm_multiply", max_steps), parts, consts, v, t)
+    return Solution(unflatten(out), *how)
+
+
+def _evaluated(
+    apply: Callable[[Array], Array], v: Inexact[Array, " n"], t: Array, max_steps: int
+) -> tuple[Inexact[Array, " n"], RESULTS, Array, Array]:
+    """(exp(tA) v, the outcome, the relative size of what was neglected, the number of steps)."""
     inner, unit = scaled(apply, v)
     mean, radius = (number * unit.astype(number.dtype) for number in _mean_and_radius(inner, v))
     t = jnp.asarray(t, complex_dtype(v.dtype) if jnp.iscomplexobj(t) else v.real.dtype)
@@ -131,7 +148,7 @@ def _by_taylor(operator: Operator, x: PyTree, t: ArrayLike, max_steps: int) -> S
     result = RESULTS.where(neglected < 1e4 * jnp.finfo(dtype).eps, result, RESULTS.max_steps_reached)
     finite = jnp.isfinite(jax.lax.stop_gradient(out)).all() & jnp.isfinite(needed)
     result = RESULTS.where(finite, result, RESULTS.nonfinite)
-    return Solution(unflatten(out), result, neglected, steps.astype(int))
+    return out, result, neglected, steps.astype(int)
 
 
 def _mean_and_radius(apply: Callable[[Array], Array], v: Inexact[Array, " n"]) -> tuple[Array, Array]:

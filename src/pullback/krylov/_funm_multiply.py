@@ -16,6 +16,7 @@ Sources: H. Tal-Ezer, R. Kosloff, J. Chem. Phys. 81, 3967 (1984); A. Weiße et a
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, overload
 
 import jax
@@ -24,8 +25,9 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Inexact, PyTree
 
 from pullback.core import RESULTS, InputError, Solution, complex_dtype, result_type, vary_like
+from pullback.core._compile_cache import compiled_once
 from pullback.core._linear_map import hoist
-from pullback.krylov._operators import Operator, flat_operator, scaled
+from pullback.krylov._operators import Operator, flat_operator, hoisted, scaled
 from pullback.loops import reversible_scan
 
 _LANCZOS_STEPS = 40
@@ -101,12 +103,30 @@ def funm_multiply(operator, x, f, *, bounds=None, max_degree=1000, tol=None, thr
     if max_degree < 1:
         raise InputError(f"funm_multiply: max_degree must be at least 1, got {max_degree}")
     apply, v, unflatten = flat_operator("funm_multiply", operator, x)
-    if bounds is None:
-        a, b = spectral_bounds(apply, v)
-    else:
-        a, b = _widened(*(jnp.asarray(e, v.real.dtype) for e in bounds))
-        if not isinstance(a, Tracer) and not isinstance(b, Tracer) and not a < b:
-            raise InputError(f"funm_multiply: bounds={bounds}; they are two numbers, the lower one first")
+    bounds = as_bounds("funm_multiply", bounds, v)
+    closed, consts = hoisted(apply, v)
+    point = vary_like(jnp.zeros((), v.real.dtype), v)
+    function, kept, _ = hoist(f, point)
+
+    def evaluate(consts, kept, v, bounds):
+        return _evaluated(partial(closed, consts), v, partial(function, kept), bounds, max_degree, tol)
+
+    parts = [(closed, (consts, v)), (function, (kept, point))]
+    total, *how = compiled_once(evaluate, ("funm_multiply", max_degree, tol), parts, consts, kept, v, bounds)
+    solution = Solution(unflatten(total), *how)
+    return solution.unwrap("funm_multiply") if throw else solution
+
+
+def _evaluated(
+    apply: Callable[[Array], Array],
+    v: Inexact[Array, " n"],
+    f: Callable[[Array], Array],
+    bounds: tuple[Array, Array] | None,
+    max_degree: int,
+    tol: float | None,
+) -> tuple[Inexact[Array, " n"], RESULTS, Array, Array]:
+    """(f(H) v, the outcome, the size of the last coefficients, the degree)."""
+    a, b = vary_like(spectral_bounds(apply, v) if bounds is None else bounds, v)
     middle, half = jax.lax.stop_gradient(((a + b) / 2, (b - a) / 2))
     coefficients = _coefficients(lambda z: f(middle + half * z), max_degree, v.real.dtype)
     size = jnp.abs(jax.lax.stop_gradient(coefficients))
@@ -131,8 +151,23 @@ def funm_multiply(operator, x, f, *, bounds=None, max_degree=1000, tol=None, thr
     result = RESULTS.where(lost < eps**0.5, RESULTS.successful, RESULTS.stalled)
     result = RESULTS.where(converged, result, RESULTS.max_steps_reached)
     result = RESULTS.where(inside, result, RESULTS.outside_bounds)
-    solution = Solution(unflatten(total), RESULTS.where(finite, result, RESULTS.nonfinite), tail, degree)
-    return solution.unwrap("funm_multiply") if throw else solution
+    return total, RESULTS.where(finite, result, RESULTS.nonfinite), tail, degree
+
+
+def as_bounds(
+    name: str, bounds: tuple[ArrayLike, ArrayLike] | None, v: Inexact[Array, " n"]
+) -> tuple[Array, Array] | None:
+    """What a user gave as bounds of the spectrum, as arrays.
+
+    Raises:
+        InputError: they are not two numbers, the lower one first.
+    """
+    if bounds is None:
+        return None
+    low, high = _widened(*(jnp.asarray(e, v.real.dtype) for e in bounds))
+    if not isinstance(low, Tracer) and not isinstance(high, Tracer) and not low < high:
+        raise InputError(f"{name}: bounds={bounds}; they are two numbers, the lower one first")
+    return vary_like((low, high), v)
 
 
 def spectral_bounds(apply: Callable[[Array], Array], v: Inexact[Array, " n"]) -> tuple[Array, Array]:

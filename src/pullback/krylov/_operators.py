@@ -14,6 +14,8 @@ from jax.experimental import sparse
 from jaxtyping import Array, Inexact, PyTree
 
 from pullback.core import InputError, vary_like
+from pullback.core._compile_cache import compiled_once
+from pullback.core._linear_map import hoist
 
 # Sparse ones are those of SciPy, of which there are a dozen classes, and of JAX.
 Operator = Callable[[PyTree], PyTree] | Array | np.ndarray | lx.AbstractLinearOperator | sparse.JAXSparse | Any
@@ -63,17 +65,35 @@ def flat_operator(
     return apply, vary_like(flatten(x).astype(dtype), out), unflatten
 
 
+def hoisted(apply: Callable[[Array], Array], v: Inexact[Array, " n"]) -> tuple[Callable[[list, Array], Array], list]:
+    """(closed, consts) of core's `hoist`; like `apply`, a real operator takes complex vectors, too."""
+    closed, consts, _ = hoist(apply, v)
+
+    def of_kind(consts: list, u: Array) -> Array:
+        if jnp.iscomplexobj(u) and not jnp.iscomplexobj(v):
+            return jax.lax.complex(closed(consts, u.real), closed(consts, u.imag))
+        return closed(consts, u)
+
+    return of_kind, consts
+
+
 def scaled(apply: Callable[[Array], Array], v: Inexact[Array, " n"]) -> tuple[Callable[[Array], Array], Array]:
     """(A / c, c), with c the power of two next to the largest entry of a product with A, a positive number.
 
     Products, and squares of their norms, are then numbers as long as A has some; nothing is rounded.
     """
+    closed, consts = hoisted(apply, v)
+    consts, v = jax.lax.stop_gradient((consts, v))
+    unit = compiled_once(lambda c, v: _unit(partial(closed, c), v), "unit", [(closed, (consts, v))], consts, v)
+    return lambda x: apply(x) / unit.astype(x.dtype), unit
+
+
+def _unit(apply: Callable[[Array], Array], v: Inexact[Array, " n"]) -> Array:
     probe = vary_like(jax.random.normal(jax.random.key(1), v.shape, v.dtype), v)
-    size = jnp.abs(jax.lax.stop_gradient(apply(probe))).max().astype(v.real.dtype)
+    size = jnp.abs(apply(probe)).max().astype(v.real.dtype)
     exponent = jnp.frexp(jnp.where(jnp.isfinite(size) & (size > 0), size, 1))[1]
     bound = jnp.finfo(v.dtype).maxexp - 4  # where 1 / c is a number, too
-    unit = jax.lax.stop_gradient(jnp.ldexp(jnp.ones((), size.dtype), jnp.clip(exponent, -bound, bound)))
-    return lambda x: apply(x) / unit.astype(x.dtype), unit
+    return jnp.ldexp(jnp.ones((), size.dtype), jnp.clip(exponent, -bound, bound))
 
 
 def as_function(name: str, operator: Operator) -> Callable[[PyTree], PyTree]:

@@ -71,10 +71,10 @@ def svds(
     if not 1 <= k <= min(x.shape[0], y.shape[0]):
         raise InputError(f"svds: k={k}; it must be between 1 and {min(x.shape[0], y.shape[0])}")
     x, y = vary_like([jnp.zeros(a.shape, result_type(x, y)) for a in (x, y)], x, y)
-    transpose = jax.linear_transpose(apply, x)
 
     def both(z: dict[str, Any]) -> dict[str, Any]:
-        return {"u": apply(z["v"]), "v": transpose(z["u"].conj())[0].conj()}
+        (back,) = jax.linear_transpose(apply, x)(z["u"].conj())
+        return {"u": apply(z["v"]), "v": back.conj()}
 
     s, z = eigsh(
         both,

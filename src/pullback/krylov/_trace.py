@@ -7,6 +7,7 @@ Source: I. Han, D. Malioutov, J. Shin, arXiv:1503.06394.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -14,9 +15,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Inexact, Key, PyTree
 
-from pullback.core import InputError
-from pullback.krylov._funm_multiply import funm_multiply, spectral_bounds
-from pullback.krylov._operators import Operator, flat_operator, like
+from pullback.core import InputError, vary_like
+from pullback.core._compile_cache import compiled_once
+from pullback.core._linear_map import hoist
+from pullback.krylov._funm_multiply import as_bounds, funm_multiply, spectral_bounds
+from pullback.krylov._operators import Operator, flat_operator, hoisted, like
 
 
 class Estimate(NamedTuple):
@@ -67,16 +70,26 @@ def trace(
     if samples < 2:
         raise InputError(f"trace: needs at least 2 samples for an error estimate, got {samples}")
     apply, v, _ = flat_operator("trace", operator, like(shape))
-    bounds = spectral_bounds(apply, v) if bounds is None else bounds
+    bounds = as_bounds("trace", bounds, v)
+    closed, consts = hoisted(apply, v)
+    point = vary_like(jnp.zeros((), v.real.dtype), v)
+    function, kept, out = hoist(f, point)
+    is_real = not jnp.issubdtype(out.dtype, jnp.complexfloating)
 
-    def sample(key):
-        z = jax.random.rademacher(key, v.shape, v.real.dtype).astype(v.dtype)
-        solution = funm_multiply(apply, z, f, bounds=bounds, max_degree=max_degree, throw=False)
-        value = jnp.vdot(z, solution.value)
-        real = not jnp.issubdtype(jax.eval_shape(f, jax.ShapeDtypeStruct((), v.real.dtype)).dtype, jnp.complexfloating)
-        return eqx.tree_at(lambda s: s.value, solution, value.real if real else value)
+    def evaluate(consts, kept, v, key, bounds):
+        apply, f = partial(closed, consts), partial(function, kept)
+        bounds = spectral_bounds(apply, v) if bounds is None else bounds
 
-    solutions = jax.lax.map(sample, jax.random.split(key, samples))
+        def sample(key):
+            z = vary_like(jax.random.rademacher(key, v.shape, v.real.dtype).astype(v.dtype), v)
+            solution = funm_multiply(apply, z, f, bounds=bounds, max_degree=max_degree, throw=False)
+            value = jnp.vdot(z, solution.value)
+            return eqx.tree_at(lambda s: s.value, solution, value.real if is_real else value)
+
+        return jax.lax.map(sample, jax.random.split(key, samples))
+
+    parts = [(closed, (consts, v)), (function, (kept, point))]
+    solutions = compiled_once(evaluate, ("trace", samples, max_degree), parts, consts, kept, v, key, bounds)
     worst = jax.tree.map(lambda leaf: leaf[jnp.argmin(solutions.converged)], solutions)
     values = solutions.value
     estimate = Estimate(values.mean(), values.std(ddof=1) / samples**0.5)
