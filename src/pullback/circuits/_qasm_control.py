@@ -39,7 +39,7 @@ class Control:
     """
 
     def __init__(self, names: dict[str, Any]):
-        self.line, self.passes = 1, dict.fromkeys(_MOST_PASSES, 0)
+        self.line, self.passes, self.assignments = 1, dict.fromkeys(_MOST_PASSES, 0), 0
         self.guard: Any = True  # or a value that depends on outcomes
         self.entry: Any = True  # the guard with which the innermost loop or subroutine was entered
         self.globals = names
@@ -143,9 +143,12 @@ class Control:
             if not holds:
                 return
             self.count_pass(line, "while")
+            before = self.assignments
             with self.inside():
                 if self.leaves(body):
                     return
+            if self.assignments == before:
+                raise at_line(line, "`while`: a pass assigns nothing, so that the loop never ends.")
 
     def leaves(self, body: Body) -> bool:
         """One pass of a loop; whether it was the last."""

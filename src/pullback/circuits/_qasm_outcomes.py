@@ -36,6 +36,8 @@ def lift(act: Callable[..., Any], *arguments: Any) -> Any:
     Raises:
         TooManyCases: there are too many.
     """
+    if not any(isinstance(argument, Dependent) for argument in arguments):
+        return act(*arguments)
     return _simple([(cube, act(*values)) for cube, values in joint(arguments)])
 
 

@@ -308,6 +308,7 @@ class _Reader(Control):
 
     def assign(self, line, target, value) -> None:
         """Gives a variable, or elements of it, a new value, where the guard holds."""
+        self.assignments += 1
         name, indices = target
         held = self.value_at(line, name, ())
         of = self.types.get(name)

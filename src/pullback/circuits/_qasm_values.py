@@ -1,7 +1,8 @@
 """The values of OpenQASM, and its arithmetic.
 
-Integers of OpenQASM 3 are integers: 7/2 is 3, ^ is exclusive or, a `uint[2]` is what it is modulo 4. Inputs have no
-value while a program is read; what can be done with them are sums of multiples (`Affine`), which angles may be.
+Integers of OpenQASM 3 are integers: 7/2 is 3, ^ is exclusive or, a `uint[2]` is what it is modulo 4. An `angle[n]` is
+an integer of n bits times 2π/2ⁿ, and operators act on the integer. Inputs have no value while a program is read, and
+are not rounded; what can be done with them are sums of multiples (`Affine`), which angles may be.
 
 Source: the OpenQASM 3 specification, "Types and Casting"; A. Cross et al., arXiv:2104.14722.
 """
@@ -9,6 +10,7 @@ Source: the OpenQASM 3 specification, "Types and Casting"; A. Cross et al., arXi
 import math
 import operator
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from pullback.circuits._blocks import Shared
@@ -51,6 +53,27 @@ class Sized(int):
         new = super().__new__(cls, value % (1 << width))
         new.width = width
         return new
+
+
+class Angle(float):
+    """2π/2ⁿ times an integer of n bits."""
+
+    bits: Sized
+
+    def __new__(cls, bits: int, width: int) -> "Angle":
+        turns = Sized(bits, width)
+        new = super().__new__(cls, math.tau * (turns / (1 << width)))
+        new.bits = turns
+        return new
+
+    @classmethod
+    def nearest(cls, value: float, width: int) -> "Angle":
+        """The nearest angle of so many bits; of two equally near ones that with the even multiple."""
+        if isinstance(value, Angle):
+            turns = Fraction(value.bits, 1 << value.bits.width)
+        else:
+            turns = Fraction(math.fmod(value, math.tau) / math.tau)
+        return cls(round(turns * (1 << width)), width)
 
 
 class Affine:
@@ -151,11 +174,13 @@ def convert(value: Any, to: Type, line: int) -> Any:
             if len(value) != (to.size or 1):
                 raise at_line(line, f"{len(value)} bits do not fit to {to.size or 1}.")
             return Bits(value)
+        if to.name == "angle" and to.size:
+            return _angle_of(value, to.size, line)
         value = value.number
     if not isinstance(value, int | float | Affine | Dependent):
         raise at_line(line, f"this is not a value that can become {to.name}.")
     if to.name == "bit":
-        return Bits(lift(lambda v, k=k: _truncated(v, line) >> k & 1, value) for k in range(to.size or 1))
+        return Bits(lift(lambda v, k=k: _bits_in(v, line) >> k & 1, value) for k in range(to.size or 1))
     return lift(lambda v: _converted(v, to, line), value)
 
 
@@ -168,7 +193,20 @@ def _converted(value, to, line):
             return (_truncated(value, line) + half) % (2 * half) - half
         case "bool":
             return bool(value)
+        case "angle" if to.size and not isinstance(value, Affine):
+            return Angle.nearest(value, to.size)
     return value if isinstance(value, Affine) else float(value)
+
+
+def _angle_of(bits: Bits, width: int, line: int) -> Any:
+    """The angle with these bits."""
+    if len(bits) != width:
+        raise at_line(line, f"{len(bits)} bits do not fit to an angle of {width}.")
+    return lift(lambda number: Angle(number, width), bits.number)
+
+
+def _bits_in(value, line) -> int:
+    return value.bits if isinstance(value, Angle) else _truncated(value, line)
 
 
 def _truncated(value, line) -> int:
@@ -255,7 +293,7 @@ def _applied(name, line, written, arguments):
     symbol = (written or name).removeprefix("unary ")
     act = _OPERATORS.get(name) or FUNCTIONS[name]
     try:
-        value = act(*arguments)
+        value = _of_angles(name, act, arguments) if any(isinstance(a, Angle) for a in arguments) else act(*arguments)
         if isinstance(value, int) and value.bit_length() > _WIDTH:
             value = float(value)
     except (TypeError, AttributeError):
@@ -273,6 +311,23 @@ def _applied(name, line, written, arguments):
     if not math.isfinite(value.largest if isinstance(value, Affine) else value):
         raise error("the value is too large.")
     return value
+
+
+_OF_EQUALS = {"+", "-", "&", "|", "^", "==", "!=", "<", "<=", ">", ">="}
+_OF_BITS = _OF_EQUALS | {"*", "/", "<<", ">>", "unary -", "unary ~", "rotl", "rotr", "popcount"}
+
+
+def _of_angles(name: str, act: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """What an operator makes of angles: what it makes of their bits; others see floating-point numbers."""
+    widths = [a.bits.width for a in arguments if isinstance(a, Angle)]
+    if (name in _OF_EQUALS or len(widths) == 2) and not any(isinstance(a, Affine) for a in arguments):
+        arguments = tuple(Angle.nearest(a, max(widths)) for a in arguments)
+    operands = [a.bits if isinstance(a, Angle) else a for a in arguments]
+    if name not in _OF_BITS or not all(isinstance(a, int) for a in operands):
+        return act(*arguments)
+    value = act(*operands)
+    is_number = isinstance(value, bool) or name == "popcount" or (name == "/" and len(widths) == 2)
+    return value if is_number else Angle(value, max(widths))
 
 
 def _same_bits(line, equal, a, b):
@@ -293,6 +348,7 @@ def _bits_of(value, width, line) -> Bits | None:
         return convert(value, Type("bit", width), line)
     if isinstance(value, Affine):
         raise at_line(line, "the value of an input is not known.")
+    value = value.bits if isinstance(value, Angle) else value
     if value != int(value) or not 0 <= value < 1 << width:
         return None
     return Bits(int(value) >> k & 1 for k in range(width))
@@ -300,6 +356,8 @@ def _bits_of(value, width, line) -> Bits | None:
 
 def element(value: Any, name: str, index: Any, line: int, version: int) -> Any:
     """What an index chooses: one element, several of a list, or those of a range (start, stop), (start, step, stop)."""
+    if isinstance(value, Angle):
+        value = value.bits
     if isinstance(value, Sized):
         value = Bits(int(value) >> k & 1 for k in range(value.width))
     if not isinstance(value, list):
