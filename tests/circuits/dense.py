@@ -1,4 +1,7 @@
-"""Circuits as products of 2^n x 2^n matrices, by definition: the witness of the tests."""
+"""Circuits as products of 2^n x 2^n matrices, by definition: the witness of the tests.
+
+Qubit 0 is the most significant bit of a basis state: psi.reshape((2,) * n)[s0, s1, s2, …].
+"""
 
 import numpy as np
 
@@ -15,10 +18,10 @@ def exp_pauli(string, angle):
 
 
 def pauli(letters):
-    """The product whose first letter acts on qubit 0, the least significant bit."""
+    """The product whose first letter acts on qubit 0, the most significant bit."""
     out = np.eye(1)
     for letter in letters:
-        out = np.kron(PAULI[letter], out)
+        out = np.kron(out, PAULI[letter])
     return out
 
 
@@ -59,15 +62,30 @@ ROTATION = {
 }
 
 
+def applied(psi, matrix, qubits, controls=(), values=()):
+    """The matrix on some qubits of states (2^n, …), where controls have their values.
+
+    By axes: qubit q is axis q of a state, so that qubit 0 is the most significant bit of its index, and the first of
+    the qubits that of the matrix's.
+    """
+    n, k = len(psi).bit_length() - 1, len(qubits)
+    out = np.array(psi, complex).reshape((2,) * n + np.shape(psi)[1:])
+    where = [slice(None)] * n
+    for q, v in zip(controls, values, strict=True):
+        where[q] = slice(v, v + 1)
+    part = np.moveaxis(out[tuple(where)], qubits, range(k))
+    part = np.tensordot(np.reshape(matrix, (2,) * 2 * k), part, k)
+    out[tuple(where)] = np.moveaxis(part, range(k), qubits)
+    return out.reshape(np.shape(psi))
+
+
 def embed(matrix, qubits, n, controls=(), values=()):
-    """The matrix on some qubits of n, the first of them its least significant bit, where controls have their values."""
-    out = np.zeros((1 << n, 1 << n), complex)
-    for column in range(1 << n):
-        if any((column >> q & 1) != v for q, v in zip(controls, values)):
-            out[column, column] = 1
-            continue
-        inner = sum((column >> q & 1) << k for k, q in enumerate(qubits))
-        rest = column & ~sum(1 << q for q in qubits)
-        for row in range(len(matrix)):
-            out[rest | sum((row >> k & 1) << q for k, q in enumerate(qubits)), column] += matrix[row, inner]
-    return out
+    """The matrix on some qubits of n, as a matrix on all of them."""
+    return applied(np.eye(1 << n), matrix, qubits, controls, values)
+
+
+def turned(psi):
+    """A state or a matrix in the order of Qiskit and Yao, where qubit 0 is the least significant bit."""
+    n = len(psi).bit_length() - 1
+    index = np.arange(1 << n).reshape((2,) * n).T.ravel()
+    return psi[index] if psi.ndim == 1 else psi[np.ix_(index, index)]

@@ -423,17 +423,18 @@ def in_extended_precision(n, kinds, qubits, others, angles):
     half = angles.astype(np.longdouble) / 2
     cos, sin = np.cos(half), 1j * np.sin(half)
     i = np.arange(1 << n)
-    signs = 1 - 2 * (i[None] >> np.arange(n)[:, None] & 1)
+    bits = n - 1 - np.arange(n)
+    signs = 1 - 2 * (i[None] >> bits[:, None] & 1)
     psi = np.zeros(1 << n, np.clongdouble)
     psi[0] = 1
     for kind, q, r, c, s in zip(kinds, qubits, others, cos, sin):
         match kind:
             case 0:
-                psi = c * psi - s * psi[i ^ (1 << q)]
+                psi = c * psi - s * psi[i ^ (1 << bits[q])]
             case 1:
                 psi = (c - s * signs[q]) * psi
             case 2:
-                psi = psi[i ^ ((i >> q & 1) << r)]
+                psi = psi[i ^ ((i >> bits[q] & 1) << bits[r])]
             case _:
                 psi = (c - s * signs[q] * signs[r]) * psi
     return psi
@@ -453,6 +454,21 @@ def test_pauli_sums():
     )
     for n, e in ((4, -8.0), (8, -14.604373635749)):
         np.testing.assert_allclose(np.linalg.eigvalsh(qc.heisenberg(n).matrix())[0], e, atol=1e-11)
+
+
+def test_order_of_qubits():
+    """Qubit 0 is the most significant bit: of states, matrices, samples, and matrices of some qubits in their order."""
+    rng = np.random.default_rng(2)
+    u, w = (scipy.stats.unitary_group.rvs(d, random_state=rng) for d in (2, 4))
+    both = qc.Circuit(3, qc.kron(qc.matrix_gate(u), qc.matrix_gate(w)))
+    np.testing.assert_allclose(both.matrix(), np.kron(u, w), atol=1e-14)
+    flipped = qc.state(qc.Circuit(3, [qc.put(0, qc.X), qc.put(1, qc.X)]))
+    assert abs(flipped.reshape(2, 2, 2)[1, 1, 0]) == 1
+    assert qc.sample(flipped, jax.random.key(0), 3).tolist() == [0b110] * 3
+    psi = rng.normal(size=(8, 2)) @ [1, 1j]
+    t = psi.reshape(2, 2, 2)
+    of_two = np.einsum("abc,dbe->caed", t, t.conj()).reshape(4, 4)
+    np.testing.assert_allclose(qc.reduced_density_matrix(jnp.asarray(psi), (2, 0)), of_two, atol=1e-14)
 
 
 def test_measurements():

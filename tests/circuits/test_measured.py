@@ -58,8 +58,9 @@ def of_branches(a, b):
         psi = u @ psi
     h, total = dense.CONSTANT["H"], 0.0
     matrix = 0.3 * dense.pauli("ZZI") + 0.7 * dense.pauli("IIX") + 0.2 * dense.pauli("YII") - 0.4 * dense.pauli("IIZ")
+    q0, q1, _ = np.indices((2, 2, 2)).reshape(3, 8)  # of each basis state
     for c in range(4):
-        branch = np.where(np.arange(8) & 3 == c, psi, 0)
+        branch = np.where(q0 + 2 * q1 == c, psi, 0)
         if c == 1:
             branch = on(ry(b), [2]) @ on(rx(a), [0]) @ branch
         if c & 2:
@@ -67,7 +68,7 @@ def of_branches(a, b):
         else:
             branch = on(h, [0]) @ on(dense.exp_pauli(dense.Z, a * c), [0]) @ branch
         for value in range(2):  # the reset
-            kept = np.where(np.arange(8) >> 1 & 1 == value, branch, 0)
+            kept = np.where(q1 == value, branch, 0)
             kept = on(dense.X, [1], [2]) @ on(ry(0.5 * a), [1]) @ on(dense.X if value else dense.I, [1]) @ kept
             total += np.vdot(kept, matrix @ kept).real
     return total
@@ -170,9 +171,9 @@ def test_conditions():
     psi = np.abs(np.asarray(qc.state(program.circuit)).reshape((2,) * (k + 3))) ** 2
     for i, (condition, holds) in enumerate(CONDITIONS):
         exact = sum(p[c] for c in range(4) if holds(c))
-        found = psi.take(1, k + 2 - (i + 2)).sum()
+        found = psi.take(1, i + 2).sum()
         np.testing.assert_allclose(found, exact, atol=1e-13, err_msg=condition)
-    np.testing.assert_allclose(psi.take(1, 0).sum(), p[1] + p[2] + p[3] * np.sin(0.3) ** 2, atol=1e-13)
+    np.testing.assert_allclose(psi.take(1, k + 2).sum(), p[1] + p[2] + p[3] * np.sin(0.3) ** 2, atol=1e-13)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pullback import circuits as qc
 from tests.circuits import dense
 
+# Others have qubit 0 as the least significant bit: see `dense.turned`.
 DATA = Path(__file__).parent / "data"
 
 
@@ -24,7 +25,7 @@ def overlap(a, b):
 def test_files_of_others(name):
     """Read, and written and read again, they give the state that their authors computed."""
     circuit = qc.Circuit.from_qasm((DATA / f"{name}.qasm").read_text())
-    exact = np.loadtxt(DATA / f"{name}.csv", delimiter=",") @ [1, 1j]
+    exact = dense.turned(np.loadtxt(DATA / f"{name}.csv", delimiter=",") @ [1, 1j])
     psi = np.asarray(jax.jit(qc.state)(circuit))
     phase = np.vdot(exact, psi)
     np.testing.assert_allclose(psi * phase.conj() / abs(phase), exact, atol=1e-12)
@@ -111,11 +112,11 @@ def test_qulacs(seed):
                 gate.add_control_qubit(q, 1)
         else:
             u = dense.ROTATION[name][2](*angles) if angles else dense.CONSTANT[name]
-            gate = qulacs.gate.DenseMatrix(qubits, u)
+            gate = qulacs.gate.DenseMatrix(qubits[::-1], u)
         other.add_gate(gate)
     psi = qulacs.QuantumState(5)
     other.update_quantum_state(psi)
-    np.testing.assert_allclose(qc.state(circuit), psi.get_vector(), atol=1e-12)
+    np.testing.assert_allclose(qc.state(circuit), dense.turned(psi.get_vector()), atol=1e-12)
 
 
 @pytest.mark.peers
@@ -129,5 +130,5 @@ def test_qiskit_reads_ours(seed):
     psi = np.asarray(qc.state(circuit))
     for text, load in ((circuit.to_qasm(2), qasm2.loads), (circuit.to_qasm(3), qasm3.loads)):
         read = load(text, custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS) if load is qasm2.loads else load(text)
-        np.testing.assert_allclose(overlap(Statevector(read).data, psi), 1, atol=1e-11)
+        np.testing.assert_allclose(overlap(dense.turned(Statevector(read).data), psi), 1, atol=1e-11)
     assert qiskit

@@ -28,7 +28,7 @@ def test_files(tmp_path):
     )
     experiment = VQE(hamiltonian=model, qasm=program, steps=2, learning_rate=0.1, optimiser=("gd",))
     result = experiment.run(experiment.prepare(), Run.null())
-    matrix = np.diag([-1.0, 1, 1, -1]) + 0.5 * np.array([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]])
+    matrix = np.diag([-1.0, 1, 1, -1]) + 0.5 * np.array([[0, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0]])
     np.testing.assert_allclose(result.summary["exact_energy"], np.linalg.eigvalsh(matrix)[0], atol=1e-12)
     energies = result.arrays["energy_gd"]
     assert energies[2] < energies[1] < energies[0]

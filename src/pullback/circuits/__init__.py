@@ -1,6 +1,7 @@
 """Quantum circuits of any depth, differentiable in constant memory.
 
-Qubits are numbered from 0; qubit 0 is the least significant bit of a basis state's index, as in Yao and Qiskit.
+Qubits are numbered from 0; qubit 0 is the most significant bit of a basis state's index, as site 0 is in `lattices`: in
+|s0 s1 s2⟩, read as a number, and in psi.reshape((2,) * n)[s0, s1, s2]. (In Qiskit and Yao it is the least significant.)
 """
 
 from pullback.circuits._blocks import (

@@ -368,7 +368,7 @@ def TimeEvolution(hamiltonian: PauliSum, time: Any) -> Block:
 
 
 def matrix_gate(matrix: Num[ArrayLike, "d d"], *, unitary: bool = True) -> Block:
-    """The gate of a 2^k x 2^k matrix; qubit 0 of the block is the least significant bit of the row index.
+    """The gate of a 2^k x 2^k matrix; qubit 0 of the block is the most significant bit of the row index.
 
     Args:
         matrix: entries are differentiable; integers become floating-point numbers.

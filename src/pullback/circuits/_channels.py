@@ -1,5 +1,6 @@
 """Noise: channels ρ → Σ_m w_m A_m ρ A_m†, with weights that are probabilities where the A_m are unitary."""
 
+from functools import reduce
 from itertools import product
 
 import jax
@@ -20,7 +21,7 @@ def channel(operators: ArrayLike, weights: ArrayLike | None = None) -> Block:
     """ρ → Σ_m w_m A_m ρ A_m†.
 
     Args:
-        operators: the Kraus operators, (m, d, d), or A_m if there are weights; qubit 0 of the block is the least
+        operators: the Kraus operators, (m, d, d), or A_m if there are weights; qubit 0 of the block is the most
             significant bit of the index.
         weights: (m,) numbers ≥ 0; None: all 1. Derivatives by a Kraus operator √w A are infinite at w = 0, those by w
             are not.
@@ -53,7 +54,7 @@ def depolarizing(p: ArrayLike, n: int = 1) -> Block:
     n = qubit_count("depolarizing", n)
     d2 = 4**n
     p = _number("depolarizing", "p", p, d2 / (d2 - 1))
-    operators = [_kron(letters) for letters in product(_PAULI, repeat=n)]
+    operators = [reduce(np.kron, letters) for letters in product(_PAULI, repeat=n)]
     return Channel(jnp.append(1 - p * (1 - 1 / d2), jnp.full(d2 - 1, p / d2)), jnp.asarray(np.array(operators)))
 
 
@@ -121,13 +122,6 @@ def _number(name, argument, value, largest=1.0):
 
 def _mixed(weights, paulis) -> Block:
     return Channel(jnp.stack(weights), jnp.asarray(_PAULI[paulis]))
-
-
-def _kron(letters) -> np.ndarray:
-    out = np.eye(1)
-    for letter in letters:
-        out = np.kron(letter, out)
-    return out
 
 
 def _damped(factor) -> Array:

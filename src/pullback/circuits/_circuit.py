@@ -20,7 +20,7 @@ from pullback.core import InputError, complex_dtype
 
 
 class Circuit(eqx.Module):
-    """A circuit on n qubits, which are 0 to n − 1; qubit 0 is the least significant bit of a basis state.
+    """A circuit on n qubits, which are 0 to n − 1; qubit 0 is the most significant bit of a basis state.
 
     Its leaves are `parameters` (the angles and times, flat, in gate order, each shared one once; a daggered block keeps
     the order of the block), the entries of `matrices` (by number of qubits), the weights and operators of `channels`
@@ -116,7 +116,7 @@ class Circuit(eqx.Module):
         return all(o.unitary for o in self.program.alphabet)
 
     def matrix(self) -> Complex[Array, "N N"]:
-        """The matrix of the circuit, of 4^n entries."""
+        """The matrix of the circuit, of 4^n entries: a Kronecker product in the order of the qubits if it is one."""
         from pullback.circuits._states import state  # the engine stands above
 
         return state(self, jnp.eye(1 << self.n, dtype=complex_dtype(self.parameters.dtype))).T

@@ -1,7 +1,7 @@
-"""Density matrices as states of twice as many qubits: rows are qubits 0 … n−1, columns n … 2n−1.
+"""Density matrices as states of twice as many qubits, row by row: rows are qubits 0 … n−1, columns n … 2n−1.
 
     ρ → U ρ U†                  acts on the rows by U and on the columns by U*,
-    ρ → Σ_m w_m A_m ρ A_m†      is the matrix Σ_m w_m A_m* ⊗ A_m on both,
+    ρ → Σ_m w_m A_m ρ A_m†      is the matrix Σ_m w_m A_m ⊗ A_m* on both,
 
 linear in the weights: derivatives exist at w_m = 0, where the Kraus operators √w_m A_m have none.
 """
@@ -23,7 +23,7 @@ def doubled(circuit: Circuit) -> Circuit:
         k = 2 * size[0]
         d = 1 << k
         A = channel.operators
-        new = jnp.einsum("xm,xmcd,xmab->xcadb", channel.weights.astype(A.dtype), jnp.conj(A), A).reshape(-1, d, d)
+        new = jnp.einsum("xm,xmab,xmcd->xacbd", channel.weights.astype(A.dtype), A, jnp.conj(A)).reshape(-1, d, d)
         firsts[size] = len(matrices.get(k, ()))
         matrices[k] = jnp.concatenate([matrices[k], new]) if k in matrices else new
     program = _doubled(circuit.program, tuple(firsts.items()))

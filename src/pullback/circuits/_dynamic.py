@@ -1,6 +1,6 @@
 """Kernels whose step is data: one program for circuits without repetition, of any length.
 
-Masks and qubits are numbers that the scan is given with the matrices, so that tables are made on the fly. A segment
+Masks and bits are numbers that the scan is given with the matrices, so that tables are made on the fly. A segment
 that contains matrices on k qubits carries them, padded, beside the 2x2 matrices, and a switch takes the right one.
 """
 
@@ -19,7 +19,7 @@ class Dynamic(Generated):
     """One step: a pair operation, or a matrix on some number of qubits.
 
     The data `u` of a step: "pair" (2, 2, 2); `matrix_key(k)` (2, d, d) for each size k; "masks" (5,), the fields of
-    `Masks`; "qubits" (largest k,); "which": 0 for a pair, else 1 + the position of k among `sizes`.
+    `Masks`; "bits" (largest k,), of matrices; "which": 0 for a pair, else 1 + the position of k among `sizes`.
     """
 
     def __init__(self, n: int, sizes: tuple[int, ...]):
@@ -85,10 +85,10 @@ class Dynamic(Generated):
         a = jnp.arange(1 << k, dtype=jnp.int32)
         row, offsets, mask = jnp.zeros_like(i), jnp.zeros_like(a), jnp.int32(0)
         for j in range(k):
-            q = u["qubits"][j]
-            row = row | (((i >> q) & 1) << j)
-            offsets = offsets | (((a >> j) & 1) << q)
-            mask = mask | (1 << q)
+            bit = u["bits"][j]
+            row = row | (((i >> bit) & 1) << j)
+            offsets = offsets | (((a >> j) & 1) << bit)
+            mask = mask | (1 << bit)
         _, _, _, controls, values = u["masks"]
         return row, (i & ~mask)[:, None] | offsets, (i & controls) == values
 

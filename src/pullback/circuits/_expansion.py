@@ -7,10 +7,10 @@ one row for each elementary operation, and the program has such rows too, straig
 
 Operations without a common qubit commute. Two words are equal up to exchanges of such neighbours if, and only if, each
 qubit sees the same sequence in both (V. Diekert and G. Rozenberg, The Book of Traces, World Scientific 1995, chapter
-1): so rows are paired qubit by qubit, and then all their columns must agree exactly. Everything is done by whole
-arrays, in time linear in the number of operations.
+1): so rows are paired bit by bit, and then all their columns must agree exactly. Everything is done by whole arrays, in
+time linear in the number of operations.
 
-What the kernels of a body do, and to which qubits a layout brings them, is compared in `_walk.py`.
+What the kernels of a body do, and to which bits a layout brings them, is compared in `_walk.py`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ from pullback.circuits._lower import Step, flips_of, steps_of
 from pullback.circuits._program import Program
 from pullback.circuits._recipes import ChannelRecipe, EvolutionRecipe, MatrixRecipe, PairRecipe
 
-Where = tuple[Masks, tuple[int, ...]]  # the masks of an operation, and the qubits of its matrix, if it has one
+Where = tuple[Masks, tuple[int, ...]]  # the masks of an operation, and the bits of its matrix, if it has one
 
 
 class Mismatch(Exception):
@@ -55,7 +55,7 @@ class Rows(NamedTuple):
         given: which of the given matrices; −1 for none. draws: which of the random numbers; −1 for none.
         slots, factors, couplings: (rows, k), of its angles.
         place: where it acts, a row of the arrays below.
-        masks: (places, 5). targets: (places, largest matrix), padded with −1. touched: (places,), qubits as bits.
+        masks: (places, 5). targets: (places, largest matrix), padded with −1. touched: (places,), a mask.
     """
 
     name: np.ndarray
@@ -123,11 +123,11 @@ def same_operations(program: Program, segments: Iterable[Any]) -> None:
 
 
 def _paired(a: Rows, b: Rows, n: int) -> np.ndarray:
-    """For each row of a its partner in b: the one with the same position in the sequence of each of its qubits."""
+    """For each row of a its partner in b: the one with the same position in the sequence of each of its bits."""
     require(len(a.name) == len(b.name))
     touched = a.touched[a.place], b.touched[b.place]
     partner = np.full(len(a.name), -1)
-    sequences = [tuple(np.flatnonzero(t & (1 << q)) for t in touched) for q in range(n)]
+    sequences = [tuple(np.flatnonzero(t & (1 << bit)) for t in touched) for bit in range(n)]
     sequences.append(tuple(np.flatnonzero(t == 0) for t in touched))  # phases of the whole state
     for i, j in sequences:
         require(len(i) == len(j))
@@ -143,13 +143,13 @@ def _joined(parts: Sequence[Rows], like: Rows) -> Rows:
     return Rows(*map(np.concatenate, zip(*parts))) if parts else Rows(*(column[:0] for column in like))
 
 
-def _places(where: Sequence[Where], strings: Sequence[tuple], width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Masks, targets and qubits of places; `strings` are those of evolutions without a matrix."""
+def _places(where: Sequence[Where], more: Sequence[tuple], width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Masks, targets and what is touched of places; `more` are the bits of evolutions without a matrix."""
     masks = np.array([w[0] for w in where], np.int64).reshape(-1, 5)
     require(all(len(w[1]) <= width for w in where))
     targets = np.array([(*w[1], *[-1] * (width - len(w[1]))) for w in where], np.int64).reshape(len(where), width)
-    more = np.array([sum(1 << q for q in {q for s in found for q in s.qubits}) for found in strings], np.int64)
-    return masks, targets, _touched(masks, targets) | more
+    others = np.array([sum(1 << bit for bit in bits) for bits in more], np.int64)
+    return masks, targets, _touched(masks, targets) | others
 
 
 def _touched(masks, targets):
@@ -170,14 +170,14 @@ def _number_of(names: dict, step: Step) -> int:
 def _of_program(program: Program, names) -> Rows:
     """The rows of a program, from the definitions of its operations."""
     parts = [
-        [f for s in steps_of(operation) for f in (flips_of(s) if s.sort == "permutation" else [s])]
+        [f for s in steps_of(operation, program.n) for f in (flips_of(s) if s.sort == "permutation" else [s])]
         for operation in program.alphabet
     ]
     steps = [step for part in parts for step in part]
     width = max((len(s.angles) for s in steps), default=0)
     where = [(s.masks, s.targets if s.sort in ("matrix", "channel") else ()) for s in steps]
-    strings = [s.strings if s.sort == "evolution" else () for s in steps]
-    places = _places(where, strings, max((len(w[1]) for w in where), default=0))
+    more = [s.bits if s.sort == "evolution" else () for s in steps]
+    places = _places(where, more, max((len(w[1]) for w in where), default=0))
 
     counts = np.array([len(part) for part in parts], int)
     firsts, counts = (np.cumsum(counts) - counts)[program.word], counts[program.word]
@@ -218,12 +218,12 @@ def _of_segment(segment, names, like: Rows) -> Rows:
     else:
         count, parts = segment.count, _parts_of_acts(segment)
         where = [w for act in segment.acts for w in act.where]
-        strings = [
-            segment.recipes[act.key].step.strings if (act.key or "").startswith("evolution") else ()
+        more = [
+            segment.recipes[act.key].step.bits if (act.key or "").startswith("evolution") else ()
             for act in segment.acts
             for _ in act.where
         ]
-        places = _places(where, strings, widest)
+        places = _places(where, more, widest)
         lengths = np.array([act.key is None for act in segment.acts for _ in act.where], int)
         lengths = np.tile(lengths, (count, 1))
         missing = sum(len(act.where) for act in segment.acts[len(segment.acts) - segment.missing :])
@@ -282,9 +282,9 @@ def _places_of_steps(segment, widest: int) -> tuple[np.ndarray, np.ndarray, np.n
     targets = np.full((len(masks), widest), -1)
     sizes = np.array([0, *segment.kernels[0].sizes])
     if len(sizes) > 1:
-        require(sizes[-1] <= widest and segment.fixed["qubits"].shape == (len(masks), sizes[-1]))
+        require(sizes[-1] <= widest and segment.fixed["bits"].shape == (len(masks), sizes[-1]))
         size = sizes[segment.fixed["which"]][:, None]
-        targets[:, : sizes[-1]] = np.where(np.arange(sizes[-1]) < size, segment.fixed["qubits"], -1)
+        targets[:, : sizes[-1]] = np.where(np.arange(sizes[-1]) < size, segment.fixed["bits"], -1)
     return masks, targets, _touched(masks, targets)
 
 

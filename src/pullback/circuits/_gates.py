@@ -7,7 +7,7 @@ amplitude with one partner,
 
 where i carries the control bits, and ψ'_i = ψ_i elsewhere. parity(m & x) is odd and parity(s & x) even, so that pair
 operations with the same masks multiply as their 2x2 matrices do; with x = 0 the operation is diagonal. A gate on
-qubit q has m = x = 2^q; a rotation about a Pauli string has the masks of the string.
+bit b of the index has m = x = 2^b; a rotation about a Pauli string has the masks of the string.
 
 The 2x2 matrices are handled as tuples (u00, u01, u10, u11) of arrays; None is a zero that costs nothing.
 """
@@ -17,8 +17,6 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-
-from pullback.circuits._pauli import PauliString
 
 Entries = tuple[Any, Any, Any, Any]
 
@@ -82,14 +80,14 @@ _CONSTANT: dict[str, tuple[complex | None, ...]] = {
 }
 
 
-def pairs_of(kind: str, qubits: tuple[int, ...]) -> list[Pair]:
-    """The pair operations of a gate, in the order in which they act."""
-    bits = [1 << q for q in qubits]
-    if len(bits) == 1:
+def pairs_of(kind: str, bits: tuple[int, ...]) -> list[Pair]:
+    """The pair operations of a gate on bits of the index, in the order in which they act."""
+    ones = [1 << b for b in bits]
+    if len(ones) == 1:
         k = KINDS[kind].angles
-        return [Pair(Masks(bits[0], bits[0]), kind, tuple(range(k)), (1.0,) * k)]
-    both = bits[0] | bits[1]
-    xx, yy = Masks(bits[0], both), Masks(bits[0], both, both)
+        return [Pair(Masks(ones[0], ones[0]), kind, tuple(range(k)), (1.0,) * k)]
+    both = ones[0] | ones[1]
+    xx, yy = Masks(ones[0], both), Masks(ones[0], both, both)
     match kind:
         case "Rxx":
             return [Pair(xx, "Rx", (0,), (1.0,))]
@@ -100,17 +98,16 @@ def pairs_of(kind: str, qubits: tuple[int, ...]) -> list[Pair]:
         case "iSWAP":
             return [Pair(xx, "Rx(-pi/2)"), Pair(yy, "Rx(-pi/2)†")]
         case "fSim":
-            phase = Masks(bits[1], 0, 0, bits[0], bits[0])
+            phase = Masks(ones[1], 0, 0, ones[0], ones[0])
             return [Pair(xx, "Rx", (0,), (1.0,)), Pair(yy, "Rx", (0,), (-1.0,)), Pair(phase, "P", (1,), (-1.0,))]
         case "SWAP":
-            there, back = (Masks(b, b, 0, a, a) for a, b in (bits, bits[::-1]))
+            there, back = (Masks(b, b, 0, a, a) for a, b in (ones, ones[::-1]))
             return [Pair(m, "X") for m in (there, back, there)]
     raise KeyError(kind)
 
 
-def pair_of_rotor(string: PauliString) -> Pair:
-    """exp(−iθ/2 P): a rotation about X, or about Y if P has an odd number of Y; about Z if P is diagonal."""
-    x, z = string.x, string.z
+def pair_of_rotor(x: int, z: int) -> Pair:
+    """exp(−iθ/2 P) by P's masks: a rotation about X, or about Y if P has an odd number of Y; about Z if diagonal."""
     if x == 0:
         return Pair(Masks(z, 0), "Rz", (0,), (1.0,))
     m = (x & z).bit_count()

@@ -19,9 +19,9 @@ from pullback.circuits._kernels import Dense, Layout
 class Jump(Dense):
     """The data `u` of a step are (1, …): weights, real and imaginary parts of operators, a uniform for each state."""
 
-    def __init__(self, n: int, qubits: tuple[int, ...], branches: int, layout: Layout):
-        super().__init__(n, qubits, 0, 0, layout)
-        self.branches, self.d = branches, 1 << len(qubits)
+    def __init__(self, n: int, bits: tuple[int, ...], branches: int, layout: Layout):
+        super().__init__(n, bits, 0, 0, layout)
+        self.branches, self.d = branches, 1 << len(bits)
 
     def apply(self, V, u):
         m, d = self.branches, self.d

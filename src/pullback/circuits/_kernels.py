@@ -13,9 +13,10 @@ they are plain array programs JAX differentiates them again. `pull` takes both V
 Where u may leave the unitary matrices, V goes back by u⁻¹ and only W by u†; then the caller takes each of them back by
 itself, and asks for the `transitions`.
 
-A *layout* says which amplitude lies where: position p of the array holds amplitude layout[p]. Permutations of
-amplitudes (CNOT, SWAP, X) only change the layout. Single-qubit gates need their qubit at a position with a long
-stride, or else no loop over amplitudes vectorises: qubits 0 … m−1 are rotated to the top, by one transposition.
+Kernels act on bits of an amplitude's index; `_lower.py` knows which qubits these are. A *layout* says which amplitude
+lies where: position p of the array holds amplitude layout[p]. Permutations of amplitudes (CNOT, SWAP, X) only change
+the layout. Single-qubit gates need their bit at a position with a long stride, or else no loop over amplitudes
+vectorises: bits 0 … m−1 are rotated to the top, by one transposition.
 """
 
 from abc import ABC, abstractmethod
@@ -33,8 +34,8 @@ from pullback.circuits._pauli import flipped
 from pullback.core import fused
 
 Layout = np.ndarray
-_BLOCK = 3  # qubits whose transition matrices come from one product of matrices
-_LOW = 5  # low qubits are moved to the top: shorter loops than 2^5 do not pay
+_BLOCK = 3  # bits whose transition matrices come from one product of matrices
+_LOW = 5  # low bits are moved to the top: shorter loops than 2^5 do not pay
 _LARGE = 14  # from so many qubits on, gates are applied in groups on CPUs
 
 
@@ -138,15 +139,15 @@ class Generated(ABC):
 
 
 class Locals:
-    """One gate on each of some qubits."""
+    """One gate on each of some bits."""
 
-    def __init__(self, n: int, qubits: Sequence[int], layout: Layout):
+    def __init__(self, n: int, bits: Sequence[int], layout: Layout):
         low = min(n // 2, _LOW)
         straight = np.arange(1 << n)
         rotated = np.empty_like(straight)
         rotated[((straight & ((1 << low) - 1)) << (n - low)) | (straight >> low)] = straight
-        high = [(k, q) for k, q in enumerate(qubits) if q >= low]
-        rest = [(k, q + n - low) for k, q in enumerate(qubits) if q < low]
+        high = [(k, b) for k, b in enumerate(bits) if b >= low]
+        rest = [(k, b + n - low) for k, b in enumerate(bits) if b < low]
         phases = [(straight, high), (rotated, rest)]
         if np.array_equal(layout, rotated):
             phases.reverse()
@@ -156,7 +157,7 @@ class Locals:
                 self.phases.append((move(layout, target), move(target, layout), gates))
                 layout = target
         self.layout = layout
-        self.members = len(qubits)
+        self.members = len(bits)
 
     def apply(self, V, u):
         for there, _, gates in self.phases:
@@ -408,14 +409,14 @@ class Diagonal(Generated):
 
 
 class Dense(Generated):
-    """A matrix on k qubits, with controls."""
+    """A matrix on k bits, the least significant one of its index first, with controls."""
 
-    def __init__(self, n: int, qubits: tuple[int, ...], controls: int, values: int, layout: Layout):
+    def __init__(self, n: int, bits: tuple[int, ...], controls: int, values: int, layout: Layout):
         self.layout = layout
-        d = 1 << len(qubits)
+        d = 1 << len(bits)
         where = np.empty_like(layout)
         where[layout] = np.arange(1 << n)
-        offsets = np.array([sum(1 << q for j, q in enumerate(qubits) if a >> j & 1) for a in range(d)])
+        offsets = np.array([sum(1 << b for j, b in enumerate(bits) if a >> j & 1) for a in range(d)])
         i = np.arange(1 << n)
         starts = i[((i & offsets[-1]) == 0) & ((i & controls) == values)]
         self.table = where[offsets[:, None] | starts]  # (d, groups)

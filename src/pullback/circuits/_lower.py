@@ -2,8 +2,11 @@
 
 Each operation becomes steps (`Step`), each as simple as it can be: a gate on one qubit, a permutation of amplitudes, a
 diagonal or other pair operation, a matrix, an evolution. Steps are then collected into items: every step joins the
-first item of its sort that comes after the last one on its qubits. So runs on one qubit become one 2x2 matrix, gates
+first item of its sort that comes after the last one on its bits. So runs on one qubit become one 2x2 matrix, gates
 side by side one item, CNOT rings one permutation, and phases one diagonal.
+
+Operations speak of qubits. Steps, and all that follows, speak of bits of an amplitude's index instead (`_order.py`):
+nothing beyond `steps_of` knows which qubit a bit is, but for the strings of evolutions, which `PauliSum` reads.
 """
 
 from bisect import bisect_left
@@ -13,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pullback.circuits._gates import DIAGONAL, KINDS, PERMUTATIONS, Masks, Pair, pair_of_rotor, pairs_of
+from pullback.circuits._order import bits_of, mask_of
 from pullback.circuits._pauli import PauliString
 from pullback.circuits._program import Operation, Program
 from pullback.core import InputError
@@ -25,18 +29,18 @@ class Step(NamedTuple):
 
     Attributes:
         sort: "local", "permutation", "diagonal", "pair", "matrix", "evolution" or "channel".
-        qubits: all qubits it touches, the controls too.
+        bits: all bits it touches, the controls too.
         masks: of pair operations of all sorts; only the controls for the last two.
         matrix: the name of the 2x2 matrix, or "given", "given†", or "evolution"; "*" at its end conjugates it.
         angles: which angles of the operation, and times what.
         couplings: for each angle the coefficient that it is multiplied by, −1 for none.
-        strings, first: of evolutions.
-        targets: the qubits of a matrix, in order.
+        strings, first: of evolutions; the strings, by qubits, are on those of the matrix if it is one.
+        targets: the bits of a matrix, the least significant one of its index first.
         branches: the number of operators of a channel.
     """
 
     sort: str
-    qubits: tuple[int, ...]
+    bits: tuple[int, ...]
     masks: Masks
     matrix: str
     angles: tuple[int, ...] = ()
@@ -56,7 +60,7 @@ class Member(NamedTuple):
 
 
 class Item(NamedTuple):
-    """Steps that act at once. `members` are keyed by the qubit for "local", else by order."""
+    """Steps that act at once. `members` are keyed by the bit for "local", else by order."""
 
     sort: str
     members: dict[int, Member]
@@ -72,49 +76,48 @@ class Item(NamedTuple):
         return self.sort, tuple(m.masks for m in self.members.values())
 
 
-def steps_of(operation: Operation) -> list[Step]:
-    """The steps of one operation.
+def steps_of(operation: Operation, n: int) -> list[Step]:
+    """The steps of one operation on some of n qubits.
 
     Raises:
         InputError: a controlled evolution on too many qubits.
     """
     if operation.conjugate:
-        return [s._replace(matrix=s.matrix + "*") for s in steps_of(operation._replace(conjugate=False))]
-    bits = sum(1 << q for q in operation.controls)
-    values = sum(1 << q for q, v in zip(operation.controls, operation.values) if v)
-    touched = (*operation.qubits, *operation.controls)
+        return [s._replace(matrix=s.matrix + "*") for s in steps_of(operation._replace(conjugate=False), n)]
+    targets = bits_of(operation.qubits[::-1], n)
+    controls = mask_of(operation.controls, n)
+    values = mask_of([q for q, v in zip(operation.controls, operation.values) if v], n)
+    touched = (*targets, *bits_of(operation.controls, n))
+    masks = Masks(0, 0, 0, controls, values)
     if operation.kind in KINDS:
         name = operation.kind
         if name in PERMUTATIONS and not (name == "SWAP" and operation.controls):
-            masks = Masks(0, 0, 0, bits, values)
-            return [Step("permutation", touched, masks, name, targets=operation.qubits)] if name != "I" else []
-        pairs = pairs_of(name, operation.qubits)
+            return [Step("permutation", touched, masks, name, targets=targets)] if name != "I" else []
+        pairs = pairs_of(name, targets)
         if operation.adjoint:
             pairs = [p._replace(matrix=_toggle(p.matrix)) for p in reversed(pairs)]
-        return [_pair_step(p, touched, bits, values, ()) for p in pairs]
+        return [_pair_step(p, touched, controls, values, ()) for p in pairs]
     if operation.kind == "rotor":
-        return [_pair_step(pair_of_rotor(operation.strings[0]), touched, bits, values, (-1,))]
-    masks = Masks(0, 0, 0, bits, values)
+        return [_pair_step(pair_of_rotor(*operation.strings[0].masks(n)), touched, controls, values, (-1,))]
     if operation.kind == "channel":
-        return [Step("channel", touched, masks, "channel", targets=operation.qubits, branches=operation.branches)]
+        return [Step("channel", touched, masks, "channel", targets=targets, branches=operation.branches)]
     if operation.kind == "matrix":
         name = "given" + "†" * operation.adjoint
-        if len(operation.qubits) == 1:
-            bit = 1 << operation.qubits[0]
-            return [_pair_step(Pair(Masks(bit, bit), name), touched, bits, values, ())]
-        return [Step("matrix", touched, masks, name, targets=operation.qubits)]
+        if len(targets) == 1:
+            bit = 1 << targets[0]
+            return [_pair_step(Pair(Masks(bit, bit), name), touched, controls, values, ())]
+        return [Step("matrix", touched, masks, name, targets=targets)]
     strings, first = operation.strings, operation.first
     if all(a.commutes_with(b) for a, b in combinations(strings, 2)):
-        rotors = [pair_of_rotor(s) for s in strings]
+        rotors = [pair_of_rotor(*s.masks(n)) for s in strings]
         rotors = [r._replace(factors=(2 * r.factors[0],)) for r in rotors]
-        return [_pair_step(r, touched, bits, values, (first + k,)) for k, r in enumerate(rotors)]
-    if len(operation.qubits) <= LARGEST_MATRIX:
-        return [
-            Step("matrix", touched, masks, "evolution", (0,), (1.0,), (-1,), strings, first, targets=operation.qubits)
-        ]
+        return [_pair_step(r, touched, controls, values, (first + k,)) for k, r in enumerate(rotors)]
+    if len(targets) <= LARGEST_MATRIX:
+        own = tuple(s._replace(qubits=tuple(map(operation.qubits.index, s.qubits))) for s in strings)
+        return [Step("matrix", touched, masks, "evolution", (0,), (1.0,), (-1,), own, first, targets=targets)]
     if operation.controls:
         raise InputError(
-            f"control: the evolution acts on {len(operation.qubits)} qubits with strings that do not commute; up to "
+            f"control: the evolution acts on {len(targets)} qubits with strings that do not commute; up to "
             f"{LARGEST_MATRIX} are possible. Split it into Trotter steps."
         )
     return [Step("evolution", touched, masks, "evolution", (0,), (1.0,), (-1,), strings, first)]
@@ -124,8 +127,8 @@ def _toggle(name):
     return name.removesuffix("†") if name.endswith("†") else name + "†"
 
 
-def _pair_step(pair: Pair, touched, bits, values, couplings):
-    masks = pair.masks._replace(controls=pair.masks.controls | bits, values=pair.masks.values | values)
+def _pair_step(pair: Pair, touched, controls, values, couplings):
+    masks = pair.masks._replace(controls=pair.masks.controls | controls, values=pair.masks.values | values)
     m, x = masks.m, masks.x
     if masks.controls and x == m and pair.matrix.removesuffix("†") in DIAGONAL:
         masks, x = masks._replace(x=0), 0
@@ -141,13 +144,13 @@ def _pair_step(pair: Pair, touched, bits, values, couplings):
 def flips_of(step: Step) -> list[Step]:
     """A permutation as flips, X under controls; a SWAP is three."""
     c, v = step.masks.controls, step.masks.values
-    bits = [1 << q for q in step.targets]
-    if len(bits) == 1:
-        masks = [Masks(bits[0], bits[0], 0, c, v)]
+    ones = [1 << b for b in step.targets]
+    if len(ones) == 1:
+        masks = [Masks(ones[0], ones[0], 0, c, v)]
     else:
-        there, back = (Masks(b, b, 0, a | c, a | v) for a, b in (bits, bits[::-1]))
+        there, back = (Masks(b, b, 0, a | c, a | v) for a, b in (ones, ones[::-1]))
         masks = [there, back, there]
-    return [Step("pair", step.qubits, m, "X") for m in masks]
+    return [Step("pair", step.bits, m, "X") for m in masks]
 
 
 def permuted(step: Step, amplitudes: np.ndarray) -> np.ndarray:
@@ -167,14 +170,14 @@ def one_by_one(program: Program) -> tuple[list[Step], list[Item]]:
     steps: list[Step] = []
     parts: list[list[tuple[int, Step]]] = []
     for operation in program.alphabet:
-        new = steps_of(operation)
+        new = steps_of(operation, program.n)
         parts.append([*enumerate(new, len(steps))])
         steps += new
     items: list[Item] = []
     angle = given = 0
     for k in program.word.tolist():
         for number, step in parts[k]:
-            key = step.qubits[0] if step.sort == "local" else 0
+            key = step.bits[0] if step.sort == "local" else 0
             items.append(Item(step.sort, {key: Member(step.masks, [(number, angle, given)])}))
         angle += program.alphabet[k].angles
         given += program.alphabet[k].kind in ("matrix", "channel")
@@ -186,17 +189,17 @@ def collect(program: Program) -> tuple[list[Step], list[Item]]:
     steps: list[Step] = []
     parts: list[list[tuple[int, Step, bool, int]]] = []  # of each operation: number, step, whether it is local, where
     for operation in program.alphabet:
-        new = steps_of(operation)
+        new = steps_of(operation, program.n)
         local = [step.sort == "local" for step in new]
         first = len(steps)
-        parts.append([(first + j, s, one, s.qubits[0] if one else -1) for j, (s, one) in enumerate(zip(new, local))])
+        parts.append([(first + j, s, one, s.bits[0] if one else -1) for j, (s, one) in enumerate(zip(new, local))])
         steps += new
     angles = [o.angles for o in program.alphabet]
     is_given = [int(o.kind in ("matrix", "channel")) for o in program.alphabet]
 
     items: list[Item] = []
     of_sort: dict[str, list[int]] = {sort: [] for sort in ("local", "permutation", "diagonal")}
-    last = [-1] * program.n  # the last item of each qubit
+    last = [-1] * program.n  # the last item of each bit
     chains: list[list | None] = [None] * program.n  # and its chain there, if that item is local
     angle = given = 0
     for k in program.word.tolist():
@@ -208,7 +211,7 @@ def collect(program: Program) -> tuple[list[Step], list[Item]]:
                     continue
                 after = last[key]
             else:
-                after = max([last[q] for q in step.qubits], default=-1)
+                after = max([last[b] for b in step.bits], default=-1)
             where, known = -1, of_sort.get(step.sort)
             if known and known[-1] >= after:
                 where = known[bisect_left(known, after)]
@@ -223,8 +226,8 @@ def collect(program: Program) -> tuple[list[Step], list[Item]]:
             if is_local:
                 last[key], chains[key] = where, chain
             else:
-                for q in step.qubits:
-                    last[q], chains[q] = where, None
+                for b in step.bits:
+                    last[b], chains[b] = where, None
         angle += angles[k]
         given += is_given[k]
     return steps, items

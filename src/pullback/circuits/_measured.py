@@ -14,6 +14,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from pullback.circuits._circuit import Circuit
 from pullback.circuits._deferred import Deferred, Event, Gates, Guard, Reset, deferred
+from pullback.circuits._order import bits_of
 from pullback.circuits._pauli import PauliSum
 from pullback.circuits._program import Program
 from pullback.circuits._qasm_outcomes import where_true
@@ -139,7 +140,7 @@ class MeasuredCircuit(eqx.Module):
             )
         circuit, holders = self.circuit, self._deferred.holders
         index = jnp.arange(1 << circuit.n)
-        outcomes = [(index >> qubit) & 1 for qubit in holders]
+        outcomes = [(index >> bit) & 1 for bit in bits_of(holders, circuit.n)]
         value = sum((_value(bit, outcomes) << k for k, bit in enumerate(bits)), jnp.zeros_like(index))
         return jnp.zeros(1 << len(bits), circuit.parameters.dtype).at[value].add(probabilities(state(circuit)))
 
@@ -154,7 +155,7 @@ class MeasuredCircuit(eqx.Module):
         program, holders = self._deferred
         if program.n - self.n <= min(_MOST_BRANCHES, (shots - 1).bit_length()):
             found = sample(state(self.circuit), key, shots)
-            outcomes = [(found >> qubit) & 1 for qubit in holders]
+            outcomes = [(found >> bit) & 1 for bit in bits_of(holders, program.n)]
         else:
             size = max(_MOST_AMPLITUDES >> self.n, 1)
             counts = [size] * (shots // size) + [shots % size] * (shots % size > 0)
@@ -251,7 +252,7 @@ _run = eqx.filter_jit(state)
 @partial(jax.jit, static_argnums=1)
 def _collapsed(psi, qubit, uniforms):
     """The states after a measurement, and its outcomes."""
-    halves = psi.reshape(len(psi), -1, 2, 1 << qubit)
+    halves = psi.reshape(len(psi), 1 << qubit, 2, -1)
     p = jax.lax.stop_gradient(jnp.sum(halves.real**2 + halves.imag**2, (1, 3)))
     total = jnp.sum(p, 1)
     found = ((uniforms * total >= p[:, 0]) & (p[:, 1] > 0)).astype(int)
@@ -261,7 +262,7 @@ def _collapsed(psi, qubit, uniforms):
 
 
 def _flipped(psi, qubit):
-    return psi.reshape(len(psi), -1, 2, 1 << qubit)[:, :, ::-1].reshape(psi.shape)
+    return psi.reshape(len(psi), 1 << qubit, 2, -1)[:, :, ::-1].reshape(psi.shape)
 
 
 class _Slices:

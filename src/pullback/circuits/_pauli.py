@@ -1,6 +1,7 @@
 """Sums of Pauli strings, applied to states without a matrix.
 
-A string P has two masks: x, the qubits that carry X or Y, and z, those that carry Z or Y. With m the number of Y,
+A string P has two masks: x, the bits of qubits that carry X or Y, and z, of those that carry Z or Y. With m the number
+of Y,
 
     (P ψ)_i = (−i)^m (−1)^{parity(i & z)} ψ_{i ^ x}.
 
@@ -20,6 +21,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Complex, Inexact
 
 from pullback.circuits._input import at_least_single, is_real, qubit_count
+from pullback.circuits._order import mask_of
 from pullback.core import InputError, is_live, read_pauli_terms
 
 _LARGEST = 64  # qubits of a file
@@ -53,13 +55,10 @@ class PauliString(NamedTuple):
         found = sorted((q, letter) for q, letter in factors.items() if letter != "I")
         return cls("".join(letter for _, letter in found), tuple(q for q, _ in found))
 
-    @property
-    def x(self) -> int:
-        return sum(1 << q for letter, q in zip(self.letters, self.qubits) if letter in "XY")
-
-    @property
-    def z(self) -> int:
-        return sum(1 << q for letter, q in zip(self.letters, self.qubits) if letter in "YZ")
+    def masks(self, n: int) -> tuple[int, int]:
+        """x and z, as bits of a basis state's index of n qubits."""
+        x, z = ([q for letter, q in zip(self.letters, self.qubits) if letter in some] for some in ("XY", "YZ"))
+        return mask_of(x, n), mask_of(z, n)
 
     def on(self, qubits: tuple[int, ...]) -> "PauliString":
         """The string with qubit i moved to qubits[i]."""
@@ -67,7 +66,9 @@ class PauliString(NamedTuple):
         return PauliString("".join(letter for _, letter in moved), tuple(q for q, _ in moved))
 
     def commutes_with(self, other: "PauliString") -> bool:
-        return ((self.x & other.z).bit_count() + (self.z & other.x).bit_count()) % 2 == 0
+        n = 1 + max((*self.qubits, *other.qubits), default=0)
+        (x, z), (other_x, other_z) = self.masks(n), other.masks(n)
+        return ((x & other_z).bit_count() + (z & other_x).bit_count()) % 2 == 0
 
     def __str__(self) -> str:
         return " ".join(f"{letter}{q}" for letter, q in zip(self.letters, self.qubits)) or "I"
@@ -196,14 +197,14 @@ class PauliSum(eqx.Module):
         """(x, even, odd) for each x: signs at i of the strings with an even, and an odd, number of Y, summed."""
         groups: dict[int, list[int]] = {}
         for k, string in enumerate(self.strings):
-            groups.setdefault(string.x, []).append(k)
+            groups.setdefault(string.masks(self.n)[0], []).append(k)
         for x, members in groups.items():
             yield x, *self._diagonal(members, dtype, i)
 
     def _diagonal(self, members, dtype, i):
         sums: list[Any] = [None, None]
         for k in members:
-            x, z = self.strings[k].x, self.strings[k].z
+            x, z = self.strings[k].masks(self.n)
             m = (x & z).bit_count()
             term = (1, 1, -1, -1)[m % 4] * self.coefficients[k].astype(dtype)
             if z:
@@ -212,7 +213,7 @@ class PauliSum(eqx.Module):
         return sums
 
     def matrix(self) -> Complex[Array, "N N"]:
-        """H as a dense matrix; row and column i stand for the basis state of bits i, qubit 0 the least significant."""
+        """H as a dense matrix: Kronecker products in the order of the qubits, qubit 0 first."""
         return self(jnp.eye(1 << self.n, dtype=complex)).T
 
     def __add__(self, other: "PauliSum") -> "PauliSum":

@@ -39,7 +39,7 @@ class Operation(NamedTuple):
 
     Attributes:
         kind: a key of `KINDS`, or "rotor", "evolution", "matrix", "channel".
-        qubits: where; the first is the least significant of a matrix.
+        qubits: where; the first is the most significant one of a matrix.
         controls: control qubits, with the values that they must have.
         adjoint: for kinds without angles that are not their own adjoint: whether it is the adjoint.
         strings: the Pauli string of a rotor, or the strings of a Hamiltonian.

@@ -177,7 +177,8 @@ class Expansion:
             raise at_line(line, f"pow({number}) of a gate with an input; only integer powers of it are possible.")
         k = len(qubits)
         inner = Expansion(self.known)
-        inner.modified(line, meaning, rest, angles, list(range(k)), ((k, 1),))  # a control keeps the global phase
+        # under a control, qubit 0, which keeps the global phase
+        inner.modified(line, meaning, rest, angles, list(range(1, k + 1)), ((0, 1),))
         u = _power_of(_matrix(k + 1, inner.blocks)[1 << k :, 1 << k :], number)
         if k == 1:
             *turn, phase = u3_angles(u)

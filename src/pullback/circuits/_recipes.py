@@ -208,11 +208,9 @@ def _matrices(step, angles, given, leaves):
     if step.matrix != "evolution":
         u = leaves.matrices[len(step.targets)][given]
         return jnp.conj(jnp.swapaxes(u, -1, -2)) if step.matrix.endswith("†") else u
-    position = {q: k for k, q in enumerate(step.targets)}
-    local = tuple(s.on(tuple(position.get(q, 0) for q in range(max(position) + 1))) for s in step.strings)
-    c = leaves.couplings[step.first : step.first + len(local)]
+    c = leaves.couplings[step.first : step.first + len(step.strings)]
     t = angles.evaluate(leaves)[:, 0]
-    return expm(-1j * t[:, None, None] * PauliSum.of(len(position), local, c).matrix())
+    return expm(-1j * t[:, None, None] * PauliSum.of(len(step.targets), step.strings, c).matrix())
 
 
 class ChannelRecipe:

@@ -332,7 +332,7 @@ def _dynamic(program, steps, items, layout):
 def _one_by_one(program, steps, items: list[Item]):
     members: dict[str, list[Member]] = {"pair": []}
     places: dict[str, list[int]] = {"pair": []}
-    masks, qubits = [], []
+    masks, bits = [], []
     for item in items:
         key = "pair" if item.sort == "permutation" else key_of(steps, item)
         for member in ordered(item):
@@ -341,15 +341,15 @@ def _one_by_one(program, steps, items: list[Item]):
                 members.setdefault(key, []).append(member)
                 places.setdefault(key, []).append(len(masks))
                 masks.append(where)
-                qubits.append(step.targets if key != "pair" else ())
+                bits.append(step.targets if key != "pair" else ())
     count = len(masks)
-    sizes = tuple(sorted({len(q) for q in qubits if q}))
+    sizes = tuple(sorted({len(b) for b in bits if b}))
     fixed: dict[str, np.ndarray] = {"masks": np.array(masks, np.int32).reshape(count, 5)}
     if sizes:
         fixed["which"] = np.zeros(count, np.int32)
         for j, k in enumerate(sizes):
             fixed["which"][places[matrix_key(k)]] = 1 + j
-        fixed["qubits"] = np.array([(*q, *[0] * (sizes[-1] - len(q))) for q in qubits], np.int32)
+        fixed["bits"] = np.array([(*b, *[0] * (sizes[-1] - len(b))) for b in bits], np.int32)
     recipes = {}
     for key, found in members.items():
         if found:

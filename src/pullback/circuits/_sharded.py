@@ -1,9 +1,10 @@
 """State vectors over many devices: 2^g of them hold 2^(n−g) amplitudes each.
 
-A qubit sits at a position, a bit of an amplitude's index: positions below l = n − g are bits of the place in a device's
-part, the others are bits of the device's number. Gates on local positions need no communication, and neither do
-controls and phases on any. One exchange (all-to-all) swaps the g global positions with the g highest local ones: for a
-layer of gates on all qubits one is enough. SWAP only renames positions. No table has as many entries as a state.
+A bit of an amplitude's index sits at a position: those below l = n − g are bits of the place in a device's part, the
+others are bits of the device's number; before and after a circuit these are the highest ones, the first g qubits. Gates
+on local positions need no communication, and neither do controls and phases on any. One exchange (all-to-all) swaps the
+g global positions with the g highest local ones: for a layer of gates on all qubits one is enough. SWAP only renames
+positions. No table has as many entries as a state.
 
 The kernels are those of one device with these few methods replaced, and the derivative rule is the same, on each
 device's part: cotangents of matrices are summed over devices because matrices are the same on all of them.
@@ -101,9 +102,9 @@ def _lowered(steps, item, places: Places, kernels, sources, acts, used) -> Place
         acts.append(Act(None, 0, tuple((f.masks, ()) for f in flips_of(step)), named))
 
     def bring(mask: int):
-        moves, new = places.brought([q for q in range(len(places.where)) if mask >> q & 1])
+        moves, new = places.brought([b for b in range(len(places.where)) if mask >> b & 1])
         if moves:
-            add(ShardedMove(moves, places.bits), Source("pair"))
+            add(ShardedMove(moves, places.g), Source("pair"))
         return new
 
     if item.sort == "permutation":
@@ -132,8 +133,8 @@ def _lowered(steps, item, places: Places, kernels, sources, acts, used) -> Place
                 places = bring(member.masks.x)
                 add(ShardedPair(places.masks(member.masks), local), Source(key, first + k, first + k + 1))
         case "matrix":
-            places = bring(sum(1 << q for q in step.targets))
-            positions = [places.where[q] for q in step.targets]
+            places = bring(sum(1 << b for b in step.targets))
+            positions = [places.where[b] for b in step.targets]
             add(ShardedDense(positions, places.masks(step.masks), local), Source(key, first, first + len(members)))
         case sort:
             raise InputError(f"circuits: {sort}s are not possible on many devices; write them as gates.")

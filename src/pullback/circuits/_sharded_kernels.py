@@ -1,4 +1,4 @@
-"""Kernels of states over many devices, and where qubits are there: see `_sharded.py`."""
+"""Kernels of states over many devices, and where bits are there: see `_sharded.py`."""
 
 from functools import partial
 
@@ -14,59 +14,59 @@ AXIS = "amplitudes"
 
 
 class Places:
-    """Where qubits are: `where[q]` is the position of qubit q; `local` positions lie within a device."""
+    """Bit b of the index is at position where[b]: `local` positions lie within a device, g are bits of its number."""
 
-    def __init__(self, where, local: int, devices: int):
-        self.where, self.local, self.bits = tuple(where), local, devices
+    def __init__(self, where, local: int, g: int):
+        self.where, self.local, self.g = tuple(where), local, g
 
     def mask(self, mask: int) -> int:
-        return sum(1 << p for q, p in enumerate(self.where) if mask >> q & 1)
+        return sum(1 << p for b, p in enumerate(self.where) if mask >> b & 1)
 
     def masks(self, masks: Masks) -> Masks:
         return Masks(*map(self.mask, masks))
 
     def swapped(self, a: int, b: int) -> "Places":
         names = {a: b, b: a}
-        return Places((names.get(p, p) for p in self.where), self.local, self.bits)
+        return Places((names.get(p, p) for p in self.where), self.local, self.g)
 
     def exchanged(self) -> "Places":
-        top, g = self.local - self.bits, self.bits
+        top, g = self.local - self.g, self.g
         new = (p if p < top else p + g if p < top + g else p - g for p in self.where)
-        return Places(new, self.local, self.bits)
+        return Places(new, self.local, self.g)
 
-    def brought(self, qubits) -> "tuple[list, Places]":
-        """The moves after which all of these qubits are local, and the places then."""
-        if all(self.where[q] < self.local for q in qubits):
+    def brought(self, bits) -> "tuple[list, Places]":
+        """The moves after which all of these bits are local, and the places then."""
+        if all(self.where[b] < self.local for b in bits):
             return [], self
-        moves, places, top = [], self, self.local - self.bits
-        free = [p for q, p in enumerate(self.where) if p < top and q not in qubits]
+        moves, places, top = [], self, self.local - self.g
+        free = [p for b, p in enumerate(self.where) if p < top and b not in bits]
         for p in range(top, self.local):
-            if places.where.index(p) in qubits:
+            if places.where.index(p) in bits:
                 if not free:
                     raise InputError(
-                        f"circuits: a gate on {len(qubits)} qubits needs more than the {self.local} qubits that are "
-                        f"local on {1 << self.bits} devices; use fewer devices."
+                        f"circuits: a gate on {len(bits)} qubits needs more than the {self.local} qubits that are "
+                        f"local on {1 << self.g} devices; use fewer devices."
                     )
                 moves.append((p, free.pop()))
                 places = places.swapped(*moves[-1])
         return [*moves, None], places.exchanged()
 
     def rearranged(self, where) -> list:
-        """The moves that bring each qubit q to position where[q]."""
-        top, g = self.local - self.bits, self.bits
-        last = [where.index(self.local + j) for j in range(g)]  # the qubits that are to be global
+        """The moves that bring each bit b to position where[b]."""
+        top, g = self.local - self.g, self.g
+        last = [where.index(self.local + j) for j in range(g)]  # the bits that are to be global
         moves, places = [], self
-        if [places.where[q] for q in last] != [self.local + j for j in range(g)]:
+        if [places.where[b] for b in last] != [self.local + j for j in range(g)]:
             moves, places = places.brought(last)
-            for j, q in enumerate(last):
-                if places.where[q] != top + j:
-                    moves.append((places.where[q], top + j))
+            for j, b in enumerate(last):
+                if places.where[b] != top + j:
+                    moves.append((places.where[b], top + j))
                     places = places.swapped(*moves[-1])
             moves.append(None)
             places = places.exchanged()
-        for q in sorted(range(len(where)), key=where.__getitem__)[: self.local]:
-            if places.where[q] != where[q]:
-                moves.append((places.where[q], where[q]))
+        for b in sorted(range(len(where)), key=where.__getitem__)[: self.local]:
+            if places.where[b] != where[b]:
+                moves.append((places.where[b], where[b]))
                 places = places.swapped(*moves[-1])
         return moves
 
@@ -92,17 +92,17 @@ class ShardedMove(Move):
 
 
 class ShardedLocals(Locals):
-    """One gate on each of some qubits: first on those that are local, then on the others, which are exchanged."""
+    """One gate on each of some bits: first on those that are local, then on the others, which are exchanged."""
 
-    def __init__(self, qubits, places: Places):
-        here = [(k, places.where[q]) for k, q in enumerate(qubits) if places.where[q] < places.local]
-        rest = [q for q in qubits if places.where[q] >= places.local]
+    def __init__(self, bits, places: Places):
+        here = [(k, places.where[b]) for k, b in enumerate(bits) if places.where[b] < places.local]
+        rest = [b for b in bits if places.where[b] >= places.local]
         self.phases = [(None, None, here)] if here else []
-        self.members, self.places = len(qubits), places
+        self.members, self.places = len(bits), places
         if rest:
             moves, self.places = places.brought(rest)
-            there = partial(_moved, moves, places.bits), partial(_moved, moves[::-1], places.bits)
-            self.phases.append((*there, [(k, self.places.where[q]) for k, q in enumerate(qubits) if q in rest]))
+            there = partial(_moved, moves, places.g), partial(_moved, moves[::-1], places.g)
+            self.phases.append((*there, [(k, self.places.where[b]) for k, b in enumerate(bits) if b in rest]))
 
 
 class ShardedPair(Pair):

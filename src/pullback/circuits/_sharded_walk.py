@@ -1,6 +1,6 @@
-"""What the kernels of many devices do, followed through the positions of qubits, compared with what they stand for.
+"""What the kernels of many devices do, followed through the positions of bits, compared with what they stand for.
 
-It is `_walk.py` without tables: a layout is the position of each qubit, and a kernel's masks must be those of its act,
+It is `_walk.py` without tables: a layout is the position of each bit, and a kernel's masks must be those of its act,
 by positions.
 """
 
@@ -26,7 +26,7 @@ def stands_for(program: Program, segments, g: int) -> bool:
 
 
 class Positions:
-    """Qubit q is at position of[q]; the last g positions are bits of a device's number."""
+    """Bit b of the index is at position of[b]; the last g positions are bits of a device's number."""
 
     def __init__(self, of: tuple[int, ...], g: int):
         self.of, self.g = of, g
@@ -58,11 +58,11 @@ class Positions:
     def check(self, deed: Deed, where: list[Where]) -> None:
         if deed.sort == "gates":  # at which position each acts
             for (masks, _), p in zip(where, deed.content, strict=True):
-                q = self.of.index(p)
-                require(p < self.local and masks == (1 << q, 1 << q, 0, 0, 0))
+                b = self.of.index(p)
+                require(p < self.local and masks == (1 << b, 1 << b, 0, 0, 0))
             return
         ((masks, targets),) = where
-        masks = tuple(sum(1 << p for q, p in enumerate(self.of) if mask >> q & 1) for mask in masks)
+        masks = tuple(sum(1 << p for b, p in enumerate(self.of) if mask >> b & 1) for mask in masks)
         match deed.sort:
             case "pair":
                 require(deed.content == masks and not masks[1] >> self.local)
@@ -73,7 +73,7 @@ class Positions:
                 moves, size, controls, values = deed.content
                 at = self.moved(moves)
                 require(len(targets) == size)
-                require(all(at.of[q] == self.local - size + j for j, q in enumerate(targets)))
+                require(all(at.of[b] == self.local - size + j for j, b in enumerate(targets)))
                 require(masks == (0, 0, 0, controls, values))
             case _:
                 raise Mismatch

@@ -15,6 +15,7 @@ from pullback.circuits._circuit import Circuit
 from pullback.circuits._doubled import doubled
 from pullback.circuits._evolve import evolve, uncompute
 from pullback.circuits._input import at_least_single, integers, qubit_count
+from pullback.circuits._order import bits_of
 from pullback.circuits._pauli import PauliSum, mean_jvp
 from pullback.circuits._sharded import AXIS, mean_on_devices, on_devices
 from pullback.core import Adjoint, Checkpoint, InputError, Uncompute, complex_dtype, result_type
@@ -45,8 +46,8 @@ def state(
 
     Args:
         circuit: acts on `initial`.
-        initial: state before it, of 2^n amplitudes, with any leading axes; None: |0…0⟩. Amplitude i belongs to the
-            basis state of bits i, qubit 0 the least significant.
+        initial: state before it, of 2^n amplitudes, with any leading axes; None: |0…0⟩. Qubit 0 is the
+            most significant bit of an amplitude's index: psi.reshape((2,) * n)[s0, s1, …].
         adjoint: `Uncompute()`, the default for unitary circuits, runs them backwards in reverse mode and stores no
             state; `Uncompute(checkpoint_every=m)` stores one every m layers. `Checkpoint(m)`, the default otherwise
             with m = 1, stores every m-th and recomputes the others. `Direct()` stores everything.
@@ -195,8 +196,8 @@ def density_matrix(
     if rho is not None:
         if rho.shape not in ((N,), (N, N)):
             raise InputError(f"density_matrix: initial has shape {rho.shape}; give ({N},) or ({N}, {N}).")
-        rho = (rho if rho.ndim == 2 else jnp.outer(rho, jnp.conj(rho))).T.reshape(-1)
-    return state(doubled(circuit), rho, adjoint=adjoint).reshape(N, N).T
+        rho = (rho if rho.ndim == 2 else jnp.outer(rho, jnp.conj(rho))).reshape(-1)
+    return state(doubled(circuit), rho, adjoint=adjoint).reshape(N, N)
 
 
 def fidelity(a: Inexact[Array, "*batch N"], b: Inexact[Array, "*batch N"]) -> Float[Array, "*batch"]:
@@ -217,7 +218,7 @@ def probabilities(psi: Inexact[Array, "*batch N"]) -> Float[Array, "*batch N"]:
 
 
 def sample(psi: Inexact[Array, "*batch N"], key: Array, shots: int) -> Int[Array, "*batch shots"]:
-    """Measures all qubits `shots` times; bit q of a result is what qubit q showed.
+    """Measures all qubits `shots` times; a result is the index of a basis state, qubit 0 its most significant bit.
 
     Raises:
         InputError: what is not a state, a random key and a number of shots ≥ 0, in this order.
@@ -255,7 +256,7 @@ def _of_qubits(name, psi) -> Array:
 def reduced_density_matrix(
     psi: Inexact[Array, "*batch N"], qubits: int | Sequence[int]
 ) -> Inexact[Array, "*batch d d"]:
-    """ρ of some qubits, the others traced out; qubits[0] is the least significant bit of its index.
+    """ρ of some qubits, the others traced out; qubits[0] is the most significant bit of its index.
 
     Raises:
         InputError: qubits that are not there, or twice; the number of amplitudes is not a power of two.
@@ -267,7 +268,8 @@ def reduced_density_matrix(
         raise InputError(f"reduced_density_matrix: qubits {keep} must be different ones of 0 to {n - 1}.")
     rest = [q for q in range(n) if q not in keep]
     i, j = (
-        np.array([sum((a >> k & 1) << q for k, q in enumerate(s)) for a in range(1 << len(s))]) for s in (keep, rest)
+        np.array([sum((a >> k & 1) << bit for k, bit in enumerate(bits)) for a in range(1 << len(bits))])
+        for bits in (bits_of(keep[::-1], n), bits_of(rest[::-1], n))
     )
     block = psi[..., i[:, None] | j]
     return block @ jnp.conj(jnp.swapaxes(block, -1, -2))

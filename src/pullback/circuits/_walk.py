@@ -3,7 +3,8 @@
 A permutation of amplitudes only renames them, so that a later kernel acts at other positions; at the end a table
 brings every amplitude to its own. Here a layout is carried along with the kernels, moved where they move amplitudes
 and renamed where the acts of a segment say so, and every kernel must do, at these positions, what its act says by
-qubits. The operations of the accelerator are read back from their numbers, and must be those of the kernels.
+bits of an amplitude. The operations of the accelerator are read back from their numbers, and must be those of the
+kernels.
 """
 
 from collections.abc import Iterable, Iterator
@@ -129,8 +130,8 @@ class Amplitudes:
     def check(self, deed: Deed, where: list[Where]) -> None:
         at, content = self.at, deed.content
         if deed.sort == "gates":  # which bit of the position each acts on
-            for (masks, _), bit in zip(where, content, strict=True):
-                m = self._qubit_at(bit)
+            for (masks, _), place in zip(where, content, strict=True):
+                m = self._bit_at(place)
                 require(masks == (m, m, 0, 0, 0))
             return
         ((masks, targets),) = where
@@ -151,8 +152,8 @@ class Amplitudes:
                 amplitudes = at[content]
                 require(len(content) == 1 << len(targets) and masks[:3] == (0, 0, 0))
                 rows = np.zeros(len(content), int)
-                for j, q in enumerate(targets):
-                    rows |= (np.arange(len(content)) >> j & 1) << q
+                for j, bit in enumerate(targets):
+                    rows |= (np.arange(len(content)) >> j & 1) << bit
                 require(np.all(amplitudes[0] & rows[-1] == 0))
                 require(np.array_equal(amplitudes, amplitudes[0] | rows[:, None]))
                 met = np.zeros(len(at), bool)
@@ -163,8 +164,8 @@ class Amplitudes:
             case _:
                 raise Mismatch
 
-    def _qubit_at(self, bit: int) -> int:
-        """The qubit, as a bit, on which a gate on this bit of the position acts."""
+    def _bit_at(self, place: int) -> int:
+        """The mask of the amplitude's bit on which a gate on this bit of the position acts."""
         if self._bits is None:
             bits = self.at[1 << np.arange(len(self.at).bit_length() - 1)]
             of_bits = np.zeros(1, int)
@@ -172,7 +173,7 @@ class Amplitudes:
                 of_bits = np.concatenate([of_bits, of_bits | m])
             require(np.bitwise_or.reduce(bits) == len(self.at) - 1 and np.array_equal(self.at, of_bits))
             self._bits = bits
-        return int(self._bits[bit])
+        return int(self._bits[place])
 
 
 def _parity(i):

@@ -23,10 +23,10 @@ class Graph:
     weights: np.ndarray
 
     def cuts(self) -> np.ndarray:
-        """The cut of each of the 2^n ways to split the nodes; bit q tells on which side node q is."""
+        """The cut of each of the 2^n ways to split the nodes, whose bits are sides, node 0 the most significant."""
         i = np.arange(1 << len(self.names))
         total = np.zeros(len(i))
-        for (a, b), w in zip(self.edges, self.weights):
+        for (a, b), w in zip(len(self.names) - 1 - self.edges, self.weights):
             total += w * (((i >> a) ^ (i >> b)) & 1)
         return total
 

@@ -93,7 +93,8 @@ class QaoaMaxcut(Experiment):
         reached = float(chances @ cuts)
         likely = int(np.argmax(chances))
         n = len(problem.names)
-        side = np.array([(likely >> q ^ likely) & 1 for q in range(n)])  # that of the first node is A
+        side = likely >> np.arange(n)[::-1] & 1
+        side ^= side[0]  # that of the first node is A
         split = ["AB"[s] for s in side]
         run.write("split.csv", _csv([("node", "side"), *zip(problem.names, split)]))
         summary = {

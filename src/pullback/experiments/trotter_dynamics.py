@@ -271,7 +271,7 @@ def _infidelity(a, b):
 def _first(name: str, n: int) -> Array:
     if name == "plus":
         return jnp.full(1 << n, 2 ** (-n / 2), complex)
-    flipped = 0 if name == "up" else sum(1 << q for q in range(1, n, 2))
+    flipped = int(("01" * n)[:n], 2) if name == "neel" else 0
     return jnp.roll(zero_state(n), flipped)
 
 

@@ -16,9 +16,8 @@ def read_hamiltonian(path: Path, *, parameter: str | None = None) -> tuple[SpinM
 
     As in `-1.0 Z0 Z1`, or `-0.5 g X3`, or `0.25 * X0 * X1`; sites are counted from 0, # begins a comment, equal terms
     are added up, a constant is spread over the sites. What OpenFermion and Qiskit print is read, too: all that
-    `circuits.PauliSum.from_file` reads, as the same operator, but for terms on three and more sites. (Site 0 is the
-    most significant bit of a state here, as everywhere in `lattices`, and the least significant one in `circuits`. In
-    Qiskit's labels the last letter is site 0.)
+    `circuits.PauliSum.from_file` reads, as the same matrix, but for terms on three and more sites. (In Qiskit's labels
+    the last letter is site 0.)
 
     Args:
         path: a text file.

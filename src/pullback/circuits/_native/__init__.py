@@ -87,7 +87,7 @@ def run(mode: int, segment, pure, states: tuple, data: dict, tangents: dict, fix
         keys = sorted(data, key=_order)
         ops, tables = _encoded(segment)
         ops = np.concatenate([[len(data[keys[0]])], ops])  # repetitions: those that are run, maybe a part of them
-        integers = [fixed[name] for name in ("masks", "which", "qubits") if name in fixed]
+        integers = [fixed[name] for name in ("masks", "which", "bits") if name in fixed]
         flat = [*states, *(data[k] for k in keys), *(tangents[k] for k in keys if tangents), *integers]
         values = 1 + (mode in (TANGENT, ADJOINT_TANGENT))  # a value, or a value and its tangent
         like = [states[0]] * values + [data[k] for k in keys] * values * (mode in (ADJOINT, ADJOINT_TANGENT))
