@@ -26,8 +26,9 @@ MATRIX = np.linalg.qr(np.random.default_rng(7).normal(size=(4, 4)) + 1j)[0]
 def random_spec(rng, n):
     """(kind, qubits, controls, values) of a gate, often a permutation."""
     kinds = ["X", "X", "SWAP", "Rx", "Rz", "H", "P", "Rzz", "Rxx", "iSWAP", "fSim", "U3", "matrix"]
-    kind, places = rng.choice(kinds), rng.permutation(n).tolist()
-    k = 2 if kind in ("SWAP", "matrix", "iSWAP", "fSim", "Rzz", "Rxx") else 1
+    of_two = ("SWAP", "matrix", "iSWAP", "fSim", "Rzz", "Rxx")
+    kind, places = rng.choice([kind for kind in kinds if n > 1 or kind not in of_two]), rng.permutation(n).tolist()
+    k = 2 if kind in of_two else 1
     controls = places[k : k + int(rng.integers(0, 2))] if kind != "X" else places[k : k + int(rng.integers(0, 3))]
     return kind, places[:k], controls, rng.integers(0, 2, len(controls)).tolist()
 
