@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from pullback.core import RESULTS, InputError, vary_like
+from pullback.implicit._linear import norm
 from pullback.implicit._search import Found, VectorMap, max_abs
 
 
@@ -75,7 +76,7 @@ class Anderson(Iteration):
         row = (count - 1) % self.history
         dx = jnp.where(count > 0, dx.at[row].set(v - last_v), dx)
         dr = jnp.where(count > 0, dr.at[row].set(r - last_r), dr)
-        norms = jnp.linalg.norm(dr, axis=1)
+        norms = norm(dr, axis=1)
         used = norms > 0
         norms = jnp.where(used, norms, 1)
         # Columns of norm one: the Gram matrix then tells dependence from smallness, and one ridge fits all scales.

@@ -2,7 +2,8 @@
 
 Choices: `Dense` (all entries of A, then LU), `Neumann` (the contraction's own iteration, for fixed points), or any
 solver of lineax (GMRES, BiCGStab, CG, LSMR, …). A solve that fails raises when the program runs: no derivative is
-returned that does not solve its equation.
+returned that does not solve its equation. Equations may be written in any units: norms are `norm`, whose squares do not
+underflow, and solvers of lineax, whose do, get A and b in units of their size.
 """
 
 from collections.abc import Callable
@@ -71,17 +72,17 @@ def checked_solve(choice: Choice, matvec: MatVec, b: Float[Array, " n"]) -> Floa
     if isinstance(choice.solver, Dense):
         a = materialise(matvec, b)
         y, x = jnp.linalg.solve(a, jnp.stack([b, p], axis=1)).T
-        size, residual = jnp.linalg.norm(a @ p), jnp.linalg.norm(a @ y - b)
+        size, residual = norm(a @ p), norm(a @ y - b)
         # |A⁻¹ p| |A p| estimates the condition number; rounding turns an exact zero into about eps.
-        singular = ~(jnp.linalg.norm(x) * size <= float(jnp.finfo(b.dtype).eps) ** -0.8)
+        singular = ~(norm(x) * size <= float(jnp.finfo(b.dtype).eps) ** -0.8)
     else:
         y = _iterate(choice, matvec, b)
-        size, residual = scale(matvec, b), jnp.linalg.norm(matvec(y) - b)
+        size, residual = scale(matvec, b), norm(matvec(y) - b)
         singular = jnp.array(False)
-    rounding = 1e3 * jnp.finfo(b.dtype).eps * b.size**0.5 * size * jnp.linalg.norm(y)
+    rounding = 1e3 * jnp.finfo(b.dtype).eps * b.size**0.5 * size * norm(y)
     return error_if(
         y,
-        singular | ~(residual <= 10 * choice.tol * jnp.linalg.norm(b) + rounding),
+        singular | ~(residual <= 10 * choice.tol * norm(b) + rounding),
         "The linear equation of an implicit derivative was not solved: the Jacobian at the solution is singular, or "
         "the linear solver did not reach its tolerance. Declare zero_modes=, or pass "
         "adjoint=Implicit(linear_solver=..., tol=..., max_steps=...) with another solver, a looser tolerance or more "
@@ -91,7 +92,7 @@ def checked_solve(choice: Choice, matvec: MatVec, b: Float[Array, " n"]) -> Floa
 
 def residual_of(choice: Choice, matvec: MatVec, b: Float[Array, " n"]) -> Float[Array, ""]:
     """|A y − b| / |b| of the solver's y."""
-    return jnp.linalg.norm(matvec(solve(choice, matvec, b)) - b) / jnp.linalg.norm(b)
+    return norm(matvec(solve(choice, matvec, b)) - b) / norm(b)
 
 
 def materialise(matvec: MatVec, b: Float[Array, " n"]) -> Float[Array, "n n"]:
@@ -102,23 +103,41 @@ def materialise(matvec: MatVec, b: Float[Array, " n"]) -> Float[Array, "n n"]:
 def probe(b: Float[Array, " n"]) -> Float[Array, " n"]:
     """A fixed vector without structure, of norm one."""
     p = vary_like(jax.random.normal(jax.random.key(0), b.shape, b.dtype), b)
-    return p / jnp.linalg.norm(p)
+    return p / norm(p)
+
+
+def norm(v: Float[Array, "..."], axis: int | None = None) -> Float[Array, "..."]:
+    """|v|, also where the squares of its entries are no numbers.
+
+    By constant factors. One that is taken from v, as in |v| = m |v / m| with m = max|v|, is not the same number in both
+    places where XLA computes v twice, with different rounding: of a residual that is 1e-8 or zero it can make 1.
+    """
+    half = jnp.finfo(v.dtype).maxexp // 2 - 1
+    plain, small, large = (jnp.linalg.norm(v * 2.0**k, axis=axis) * 2.0**-k for k in (0, half, -half))
+    edge = 2.0 ** (4 * half // 5)
+    return jnp.where(plain < 1 / edge, small, jnp.where(plain <= edge, plain, large))
 
 
 def scale(matvec: MatVec, b: Float[Array, " n"]) -> Float[Array, ""]:
     """The size of A, |A p| for the probe: a root mean square of its singular values."""
-    return jnp.linalg.norm(matvec(probe(b)))
+    return norm(matvec(probe(b)))
 
 
 def _iterate(choice, matvec, b):
-    size = jnp.max(jnp.abs(b))
-    size = jnp.where(size > 0, size, 1)  # lineax compares entry by entry with rtol·|b_i| + atol: make |b| one
+    size = _unit(jnp.max(jnp.abs(b)))  # lineax compares entry by entry with rtol·|b_i| + atol: make |b| one
     if isinstance(choice.solver, Neumann):
         return size * _neumann(choice, matvec, b / size)
     refuse_varying("pullback.implicit", b, "a linear solver of lineax", "Implicit(linear_solver=Dense()) or Neumann()")
     tags = (lx.symmetric_tag, lx.positive_semidefinite_tag) if choice.symmetric else ()
-    operator = lx.FunctionLinearOperator(matvec, jax.eval_shape(lambda: b), tags)
-    return size * lx.linear_solve(operator, b / size, choice.solver, throw=False).value
+    unit = _unit(scale(matvec, b))
+    operator = lx.FunctionLinearOperator(lambda y: matvec(y) / unit, jax.eval_shape(lambda: b), tags)
+    return size * (lx.linear_solve(operator, b / size, choice.solver, throw=False).value / unit)
+
+
+def _unit(size: Float[Array, ""]) -> Float[Array, ""]:
+    """The power of two next to a size, by which numbers are divided without rounding; 1 if it is zero."""
+    usable = (size > 0) & jnp.isfinite(size)
+    return jnp.exp2(jnp.round(jnp.log2(jnp.where(usable, size, 1))))
 
 
 def _neumann(choice, matvec, b):
@@ -126,7 +145,7 @@ def _neumann(choice, matvec, b):
 
     def unfinished(state):
         _, r, step = state
-        return (jnp.linalg.norm(r) > choice.tol * jnp.linalg.norm(b)) & (step < max_steps)
+        return (norm(r) > choice.tol * norm(b)) & (step < max_steps)
 
     def improve(state):
         y, r, step = state

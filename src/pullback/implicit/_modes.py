@@ -89,4 +89,4 @@ def find(a: Float[Array, "n n"], rtol: float | None, symmetric: bool) -> tuple[M
 
 def leak(modes: Modes, jacobian: Callable[[Array], Array], v: Float[Array, " n"]) -> Float[Array, ""]:
     """max |J z| over the declared modes, relative to the size of J: zero if they are what they are said to be."""
-    return jnp.max(jnp.linalg.norm(jax.vmap(jacobian)(modes[1]), axis=1)) / _linear.scale(jacobian, v)
+    return jnp.max(_linear.norm(jax.vmap(jacobian)(modes[1]), axis=1)) / _linear.scale(jacobian, v)

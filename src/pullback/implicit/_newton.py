@@ -60,7 +60,7 @@ def newton(
 
         def refused(trial):
             t, _, new_r, new_e = trial
-            worse = ~(jnp.linalg.norm(new_r) < (1 - 1e-4 * t) * jnp.linalg.norm(r))
+            worse = ~(_linear.norm(new_r) < (1 - 1e-4 * t) * _linear.norm(r))
             return worse | ~(new_e <= e + rounding * (1e-3 + jnp.abs(e)))
 
         def halve(trial):
