@@ -21,6 +21,7 @@ _ROOMS = (
     "special",
     "external",
     "implicit",
+    "operators",
     "trust",
     "schrodinger",
     "lattices",

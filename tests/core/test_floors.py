@@ -11,7 +11,7 @@ import pytest
 SRC = Path(__file__).parents[2] / "src" / "pullback"
 FLOORS = [
     {"core"},
-    {"linalg", "krylov", "implicit", "loops", "flows", "external", "trust", "elementary", "special"},
+    {"linalg", "operators", "krylov", "implicit", "loops", "flows", "external", "trust", "elementary", "special"},
     {
         "schrodinger", "lattices", "circuits", "tensor_networks", "molecules", "crystals", "mechanics", "particles",
         "control", "manybody", "fields", "response",

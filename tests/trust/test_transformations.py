@@ -27,6 +27,8 @@ FOUND = [
     ("loops.reversible_scan", ("shard_map",)),
     ("implicit.root", ("shard_map",)),
     ("external.primitive", ("shard_map",)),
+    ("operators.PauliSum", ("ranks",)),
+    ("operators.SpinSum", ("dtypes",)),
     ("krylov.eigsh", ("dtypes",)),
     ("krylov.eigsh, two", ("ranks", "dtypes")),
     ("krylov.svds", ("shard_map",)),

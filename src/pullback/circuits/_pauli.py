@@ -20,9 +20,10 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Complex, Inexact
 
+from pullback import operators
 from pullback.circuits._input import at_least_single, is_real, qubit_count
 from pullback.circuits._order import mask_of
-from pullback.core import InputError, is_live, read_pauli_terms
+from pullback.core import InputError, is_live
 
 _LARGEST = 64  # qubits of a file
 _RUNS = 3  # of ones in x, up to which axes are reversed; tensors of high rank compile badly
@@ -152,15 +153,11 @@ class PauliSum(eqx.Module):
         Raises:
             InputError: the file cannot be read, has no terms, or a line is none; the message has the line's number.
         """
-        terms, size = read_pauli_terms(path)
-        if n is None:
-            n = max(2, size)
-            if n > _LARGEST:
-                raise InputError(f"{path}: acts on {n} qubits; up to {_LARGEST} are possible")
-        elif size > n:
-            raise InputError(f"{path}: acts on {size} qubits, which does not fit on {n}")
-        strings = tuple(PauliString(term.letters, term.sites) for term in terms)
-        return cls.of(n, strings, jnp.asarray(np.array([term.value for term in terms])))
+        found = operators.PauliSum.from_file(path, n).hermitian()
+        size = max(2, found.n) if n is None else n
+        if size > _LARGEST:
+            raise InputError(f"{path}: acts on {size} qubits; up to {_LARGEST} are possible")
+        return cls.of(size, tuple(PauliString(word.letters, word.sites) for word in found.words), found.coefficients)
 
     def __call__(self, psi: Inexact[Array, "*batch N"]) -> Complex[Array, "*batch N"]:
         """H ψ, without a matrix.

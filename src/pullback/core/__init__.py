@@ -19,7 +19,6 @@ from pullback.core._fused import fused
 from pullback.core._linear_map import linear_map
 from pullback.core._live import instantiated, is_live, jvp_of_live
 from pullback.core._numbers import complex_dtype, refuse_half, result_type, whole_number
-from pullback.core._pauli_file import PauliTerm, read_pauli_terms
 from pullback.core._results import RESULTS
 from pullback.core._solution import Solution
 from pullback.core._tables import Table, data_file, npz_arrays, read_table, real_numbers, text_lines
@@ -62,11 +61,9 @@ __all__ = [
     "result_type",
     "whole_number",
     # files
-    "PauliTerm",
     "Table",
     "data_file",
     "npz_arrays",
-    "read_pauli_terms",
     "read_table",
     "real_numbers",
     "text_lines",

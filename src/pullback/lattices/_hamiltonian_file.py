@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pullback.core import InputError, PauliTerm, read_pauli_terms
+from pullback import operators
+from pullback.core import InputError
 from pullback.lattices._lattice import Lattice
 from pullback.lattices._spin_model import SpinModel
 
@@ -30,22 +31,18 @@ def read_hamiltonian(path: Path, *, parameter: str | None = None) -> tuple[SpinM
     Raises:
         InputError: the file is missing or empty; a line is no such term (with its number); more than 30 sites.
     """
-    terms, sites = read_pauli_terms(path, parameter=parameter)
-    for term in terms:
-        if len(term.sites) > 2:
-            raise InputError(
-                f"{path}: line {term.line}: a term of a SpinModel acts on one or two sites, this one on "
-                f"{len(term.sites)}; circuits.PauliSum takes any"
-            )
-    if sites > _LARGEST:
-        raise InputError(f"{path}: {sites} sites are too many for exact diagonalisation, at most {_LARGEST}")
-    lattice = Lattice(sites, sorted({term.sites for term in terms if len(term.sites) == 2}))
-    driven = [term for term in terms if term.driven]
-    return _model(lattice, [term for term in terms if not term.driven]), _model(lattice, driven) if driven else None
+    fixed, driven = operators.read_hamiltonian(path, parameter=parameter)
+    words = [word for part in (fixed, driven) if part is not None for word in part.words]
+    if any(not isinstance(word, operators.PauliString) or len(word.sites) > 2 for word in words):
+        raise InputError(f"{path}: a term of a SpinModel acts on one or two sites")
+    if fixed.n > _LARGEST:
+        raise InputError(f"{path}: {fixed.n} sites are too many for exact diagonalisation, at most {_LARGEST}")
+    lattice = Lattice(fixed.n, sorted({word.sites for word in words if len(word.sites) == 2}))
+    return _model(lattice, fixed), None if driven is None else _model(lattice, driven)
 
 
-def _model(lattice: Lattice, terms: list[PauliTerm]) -> SpinModel:
-    values = {(term.letters.lower(), term.sites): term.value for term in terms}
+def _model(lattice: Lattice, part: operators.OperatorSum) -> SpinModel:
+    values = {(w.letters.lower(), w.sites): float(c) for w, c in zip(part.words, part.coefficients)}
     couplings = {}
     for kind in sorted({kind for kind, _ in values if kind}) or ["z"]:
         everywhere = lattice.bonds if len(kind) == 2 else [(i,) for i in range(lattice.sites)]

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pullback import elementary, external, implicit, krylov, linalg, loops, special
+from pullback import elementary, external, implicit, krylov, linalg, loops, operators, special
 from pullback.trust._transformations._subject import Subject
 
 _POINTS = np.array([0.3, 0.7])
@@ -26,7 +26,8 @@ _OPTIMISTIX = "optimistix does not pass JAX's checks there: use solver=Newton() 
 @cache
 def primitive_subjects() -> tuple[Subject, ...]:
     """The rows of this floor in the table of transformations."""
-    return (*_linalg(), *_elementary(), *_special(), *_loops(), *_implicit(), *_krylov(), *_external())
+    rooms = (_linalg, _elementary, _special, _loops, _implicit, _operators, _krylov, _external)
+    return tuple(subject for room in rooms for subject in room())
 
 
 def _projector(v):
@@ -216,6 +217,40 @@ def _implicit():
         Subject("implicit.argmin, Newton",
                 lambda c: implicit.argmin(energy(c), jnp.zeros_like(c), solver=implicit.Newton()), (_POINTS,)),
         Subject("implicit.attach", attached, (_POINTS,)),
+    )  # fmt: skip
+
+
+def _operators():
+    states = np.cos(np.arange(16.0)).reshape(2, 8)
+    couplings = np.array([0.4, 0.7, -0.3])
+
+    def pauli(c):
+        words = operators.PauliSum(3, {"X0 X2": 1, "Z0 Z1 Z2": 1, "Y1 Y2": 1}).words
+        return operators.PauliSum(3, operators.Terms(words, c))
+
+    def algebra(c):
+        h = pauli(c)
+        square = h @ h - operators.commutator(h, h.on([1, 2, 0])).adjoint() + operators.anticommutator(h, 2 * h)
+        return square.coefficients, operators.reverse_sites(h).matrix()
+
+    def fermions(c, psi):
+        h = operators.FermionSum(3, {"0^ 1": c[0], "1^ 0": c[0], "2^ 2": c[1], "1^ 2^ 2 1": c[2]})
+        return h(psi), h.expect(psi).real
+
+    def spins(c, psi):
+        h = operators.SpinSum(2, {"Z0 Z0": c[0], "X0 X1": c[1], "Y0 Y1": c[2]})
+        return h(psi), operators.heisenberg(2, c[0], spin=1.0).expect(psi).real
+
+    def models(g):
+        sums = (operators.transverse_ising(3, g), operators.heisenberg(3, g), operators.j1_j2(5, 1.0, g))
+        return [h.expect(jnp.ones(h.dimension, g.dtype) / h.dimension**0.5) for h in sums]
+
+    return (
+        Subject("operators.PauliSum", lambda c, psi: (pauli(c)(psi), pauli(c).expect(psi)), (couplings, states)),
+        Subject("operators.commutator", algebra, (couplings,)),
+        Subject("operators.FermionSum", fermions, (couplings, states)),
+        Subject("operators.SpinSum", spins, (couplings, np.cos(np.arange(9.0)))),
+        Subject("operators.heisenberg", models, (np.array(0.7),)),
     )  # fmt: skip
 
 
