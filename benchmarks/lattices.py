@@ -36,16 +36,16 @@ def seconds(f, *args, repeats: int = 3) -> float:
 
 def main(sites: int = 20, g: float = 1.0) -> None:
     def energy(g, sector=None):
-        return pb.lattices.ground_state(pb.lattices.transverse_ising(sites, g), sector=sector).energy
+        return pb.lattices.ground_state(pb.operators.transverse_ising(sites, g), sector=sector).energy
 
     start = time.perf_counter()
-    part = pb.lattices.transverse_ising(sites, g).in_sector(EVEN)
+    part = pb.lattices.OperatorModel(pb.operators.transverse_ising(sites, g)).in_sector(EVEN)
     print(f"sector of {part.dimension} states, built in {time.perf_counter() - start:.2f} s")
     psi = np.random.default_rng(0).normal(size=part.dimension)
     print(f"H psi in the sector       {1e3 * seconds(jax.jit(lambda x: part.apply(x)), psi, repeats=20):9.2f} ms")
     print(f"E and dE/dg in the sector {seconds(jax.jit(jax.value_and_grad(lambda g: energy(g, EVEN))), g):9.3f} s")
 
-    model = pb.lattices.transverse_ising(sites, g)
+    model = pb.lattices.OperatorModel(pb.operators.transverse_ising(sites, g))
     psi = np.random.default_rng(0).normal(size=2**sites)
     print(f"H psi                     {1e3 * seconds(jax.jit(lambda x: model.apply(x)), psi, repeats=10):9.2f} ms")
     print(f"E and dE/dg               {seconds(jax.jit(jax.value_and_grad(energy)), g, repeats=1):9.3f} s")

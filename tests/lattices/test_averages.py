@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pullback.core import InputError
-from pullback.lattices import Sector, SpinModel, chain, correlations, expectations, heisenberg, ring, thermal
+from pullback.lattices import Sector, SpinModel, chain, correlations, expectations, ring, thermal
+from pullback.operators import PauliSum, heisenberg
 from pullback.trust import check_derivatives
 from tests.spins import product
 
@@ -35,6 +36,9 @@ def test_expectations_need_no_couplings():
         exact = psi.conj() @ product(dict(zip(sites, word)), 4) @ psi
         assert float(values["xy"][i]) == pytest.approx(float(exact.real), abs=1e-14)
     assert values["z"].shape == (4,)
+    words = expectations(PauliSum(4, {"X1 Y2": 0.0, "Z0 X1 Z3": 0.0}), psi)
+    exact = psi.conj() @ product({0: "z", 1: "x", 3: "z"}, 4) @ psi
+    np.testing.assert_allclose(words, [values["xy"][1], exact.real], atol=1e-14)
 
 
 def test_spins_in_a_field_are_free():

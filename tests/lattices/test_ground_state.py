@@ -8,15 +8,14 @@ import pytest
 from pullback.core import RESULTS, ConvergenceError, InputError
 from pullback.lattices import (
     Sector,
+    SpinModel,
     chain,
     fidelity_susceptibility,
     ground_state,
-    heisenberg,
     hubbard,
-    j1_j2,
     ring,
-    transverse_ising,
 )
+from pullback.operators import heisenberg, j1_j2, transverse_ising
 from pullback.trust import check_derivatives
 from tests.lattices.references import hubbard_matrix, spin_kronecker
 from tests.spins import ising_ring_ground
@@ -67,9 +66,7 @@ def test_two_parameters():
     """The metric of a field of any direction: that of the rotation alone is Σ of single spins, (n/4) dφ²."""
 
     def family(p):
-        model = transverse_ising(3, 1.0)
-        couplings = {"x": -jnp.cos(p[0]) * (1 + p[1]), "z": -jnp.sin(p[0]) * (1 + p[1])}
-        return type(model)(model.lattice, couplings)
+        return SpinModel(ring(3), {"x": -jnp.cos(p[0]) * (1 + p[1]), "z": -jnp.sin(p[0]) * (1 + p[1])})
 
     metric = jax.jit(lambda p: fidelity_susceptibility(family, p))(jnp.array([0.3, 0.2]))
     np.testing.assert_allclose(metric, [[0.75, 0], [0, 0]], atol=1e-12)

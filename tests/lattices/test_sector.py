@@ -7,22 +7,30 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from pullback import operators
 from pullback.core import InputError
 from pullback.lattices import (
     FermionModel,
+    OperatorModel,
     Sector,
     SectorModel,
     SpinModel,
-    heisenberg,
     hubbard,
     ring,
     square,
-    transverse_ising,
 )
 from pullback.trust import check_derivatives
 from tests.lattices.references import hubbard_matrix, kronecker, spin_kronecker
 
 RNG = np.random.default_rng(0)
+
+
+def heisenberg(*args, **options):
+    return OperatorModel(operators.heisenberg(*args, **options))
+
+
+def transverse_ising(n, g):
+    return SpinModel(ring(n), {"zz": -1.0, "x": -1.0 * g})
 
 
 def levels_of(model, sectors):

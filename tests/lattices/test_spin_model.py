@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from pullback.core import InputError
-from pullback.lattices import Lattice, SpinModel, chain, heisenberg, ring, square, transverse_ising
+from pullback.lattices import Lattice, OperatorModel, SpinModel, chain, ring, square
 from pullback.linalg import eigvalsh
+from pullback.operators import heisenberg, transverse_ising
 from pullback.trust import check_derivatives
 from tests.lattices.references import kronecker
 from tests.spins import ising_ring_levels
@@ -113,6 +114,6 @@ def test_bad_couplings(couplings, message):
 @pytest.mark.usefixtures("no_type_checks")
 def test_bad_sizes():
     with pytest.raises(InputError, match=r"use apply\(\)"):
-        transverse_ising(15, 1.0).matrix()
+        OperatorModel(transverse_ising(15, 1.0)).matrix()
     with pytest.raises(InputError, match=r"shape \(8,\), got \(4,\)"):
-        transverse_ising(3, 1.0).apply(jnp.ones(4))
+        SpinModel(ring(3), {"x": 1.0}).apply(jnp.ones(4))

@@ -5,7 +5,7 @@ from functools import cache
 import jax.numpy as jnp
 import numpy as np
 
-from pullback import circuits, lattices, particles, schrodinger
+from pullback import circuits, lattices, operators, particles, schrodinger
 from pullback.trust import Subject, primitive_subjects
 
 
@@ -45,7 +45,7 @@ def _lattices():
     even = lattices.Sector(momentum=0, parity=1, spin_inversion=1)
 
     def ising(g, sites=4):
-        return lattices.transverse_ising(sites, g)
+        return operators.transverse_ising(sites, g)
 
     def averages(g):
         ground = lattices.ground_state(ising(g))

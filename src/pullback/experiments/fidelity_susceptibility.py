@@ -12,15 +12,8 @@ from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
 from pullback.core import InputError
-from pullback.lattices import (
-    GroundState,
-    Sector,
-    SpinModel,
-    fidelity_susceptibility,
-    ground_state,
-    read_hamiltonian,
-    transverse_ising,
-)
+from pullback.lattices import GroundState, OperatorModel, Sector, fidelity_susceptibility, ground_state
+from pullback.operators import OperatorSum, read_hamiltonian, transverse_ising
 from pullback.plots import curves, new_figure
 from pullback.runs import Experiment, Result, Run, option
 
@@ -31,6 +24,7 @@ _QUANTITIES = {
     "chi": ("fidelity susceptibility", r"$\chi_F / L$"),
 }
 
+_LARGEST = 24  # sites
 _LARGEST_ERROR = 1e-6  # relative, beside the exact Ising ring
 _FOUND, _AT_THE_END, _UNRESOLVED = 1, 2, 3  # the maximum of χ_F
 _NO_PEAK = {
@@ -47,7 +41,7 @@ class FidelitySusceptibility(Experiment):
 
         H = −Σ_i σz_i σz_{i+1} − g Σ_i σx_i,
 
-    or for the user's own spin model H_0 + g H_1, the derivatives E0(g), dE0/dg, d²E0/dg² and
+    or for the user's own model H_0 + g H_1 of spins or fermions, the derivatives E0(g), dE0/dg, d²E0/dg² and
 
         χ_F = <∂ψ|(1 − |ψ><ψ|)|∂ψ>
 
@@ -68,14 +62,14 @@ class FidelitySusceptibility(Experiment):
         -1.0    Z0 Z1
         -1.0 g  X0
 
-    or as OpenFermion and Qiskit print them (see `lattices.read_hamiltonian`). The lines with g make up H_1. A fixed
-    number of sites belongs to it, and --sites is not used; levels that cross or coincide are reported.
+    or fermions, or as OpenFermion and Qiskit print them (see `operators.read_hamiltonian`). The lines with g make up
+    H_1. A fixed number of sites belongs to it, and --sites is not used; levels that cross or coincide are reported.
 
     Sources: P. Zanardi, N. Paunković, Phys. Rev. E 74, 031123 (2006); H. Xie, J.-G. Liu, L. Wang, Phys. Rev. B 101,
     245139 (2020), arXiv:2001.04121, whose figure this is.
     """
 
-    hamiltonian: Path | None = option(None, "file with the terms of a spin model H0 + g H1 (.txt)")
+    hamiltonian: Path | None = option(None, "file with the terms of a model H0 + g H1 (.txt)")
     sites: tuple[int, ...] = option((8, 12, 16), "numbers of spins of the Ising ring", ge=3, le=24)
     start: float = option(0.5, "first g")
     stop: float = option(1.5, "last g")
@@ -95,7 +89,9 @@ class FidelitySusceptibility(Experiment):
             fixed, driven = read_hamiltonian(self.hamiltonian, parameter="g")
             if driven is None:
                 raise InputError(f"{self.hamiltonian}: no line has the parameter g, as in '-1.0 g X0'")
-            return [_Family(fixed.lattice.sites, fixed, driven, None)]
+            if fixed.n > _LARGEST:
+                raise InputError(f"{self.hamiltonian}: {fixed.n} sites; at most {_LARGEST} can be diagonalised")
+            return [_Family(fixed.n, fixed, driven, None)]
         if len(set(self.sites)) < len(self.sites) or not self.sites:
             raise InputError(f"--sites: needs different numbers of spins, got {self.sites}")
         if max(self.sites) > 20 and not self.sector:
@@ -199,21 +195,18 @@ class _Family:
     """g -> model."""
 
     sites: int
-    fixed: SpinModel | None
-    driven: SpinModel | None
+    fixed: OperatorSum | None
+    driven: OperatorSum | None
     sector: Sector | None
 
-    def model(self, g: Float[Array, ""]) -> SpinModel:
+    def model(self, g: Float[Array, ""]) -> OperatorSum:
         if self.fixed is None or self.driven is None:
             return transverse_ising(self.sites, g)
-        couplings = dict(self.fixed.couplings)
-        for kind, values in self.driven.couplings.items():
-            couplings[kind] = couplings.get(kind, 0.0) + g * values
-        return SpinModel(self.fixed.lattice, couplings)
+        return self.fixed + g * self.driven
 
     @property
     def dimension(self) -> int:
-        model = self.model(jnp.asarray(1.0))
+        model = OperatorModel(self.model(jnp.asarray(1.0)))
         return model.dimension if self.sector is None else model.in_sector(self.sector).dimension
 
     def ground(self, g: Float[Array, ""]) -> GroundState:

@@ -1,17 +1,17 @@
 """Spins and fermions on lattices: exact diagonalisation with symmetry, and Hamiltonians from spectra and states.
 
 Pauli matrices σ, ħ = 1; energies in the unit of the couplings. Site 0 is the most significant bit of a basis state,
-bit 0 is σz = +1.
+bit 0 is σz = +1. Whatever takes a model takes a sum of words of `operators`, too: `transverse_ising`, `heisenberg`,
+`read_hamiltonian` and others are there.
 """
 
 from pullback.lattices._averages import Thermal, correlations, expectations, thermal
 from pullback.lattices._equivalence import closest_equivalent
-from pullback.lattices._fermion_model import FermionModel
+from pullback.lattices._fermion_model import FermionModel, hubbard
 from pullback.lattices._ground_state import GroundState, fidelity_susceptibility, ground_state
-from pullback.lattices._hamiltonian_file import read_hamiltonian
 from pullback.lattices._lattice import Lattice, chain, ring, square
 from pullback.lattices._mismatch import broadened_mismatch, ground_state_mismatch, level_mismatch
-from pullback.lattices._models import heisenberg, hubbard, j1_j2, transverse_ising
+from pullback.lattices._operator_model import OperatorModel
 from pullback.lattices._sector import Sector
 from pullback.lattices._sector_model import SectorModel
 from pullback.lattices._spin_model import SpinModel
@@ -25,12 +25,9 @@ __all__ = [
     "square",
     # Hamiltonians
     "FermionModel",
+    "OperatorModel",
     "SpinModel",
-    "heisenberg",
     "hubbard",
-    "j1_j2",
-    "transverse_ising",
-    "read_hamiltonian",
     # symmetry
     "Sector",
     "SectorModel",

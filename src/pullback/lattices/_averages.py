@@ -17,9 +17,10 @@ from jaxtyping import Array, ArrayLike, Float, Inexact
 
 from pullback.core import InputError
 from pullback.lattices._model import Model
-from pullback.lattices._pauli import spin_matrices
+from pullback.lattices._operator_model import as_model
 from pullback.lattices._sector import Sector
 from pullback.linalg import spectral
+from pullback.operators import OperatorSum, spin_matrices
 
 
 class Thermal(eqx.Module):
@@ -42,7 +43,7 @@ class Thermal(eqx.Module):
         return jnp.sum(self.density_matrix * jnp.asarray(operator).T)
 
 
-def thermal(model: Model, beta: ArrayLike, sector: Sector | None = None) -> Thermal:
+def thermal(model: Model | OperatorSum, beta: ArrayLike, sector: Sector | None = None) -> Thermal:
     """Averages at the inverse temperature β, from the whole spectrum of a small model (or of its part in a sector).
 
     Differentiable in the model and in β, in every mode and order.
@@ -58,6 +59,7 @@ def thermal(model: Model, beta: ArrayLike, sector: Sector | None = None) -> Ther
         >>> print(f"{bath.log_partition:.10f} {bath.energy:.10f}")
         1.1269280110 -0.3807970780
     """
+    model = as_model(model, sector)
     matrix = model.matrix() if sector is None else model.in_sector(sector).matrix()
     levels = spectral(matrix)
     # Measured from the lowest level, as a constant: exp(−βE) of large β E neither overflows nor vanishes.
@@ -73,20 +75,25 @@ def thermal(model: Model, beta: ArrayLike, sector: Sector | None = None) -> Ther
     return Thermal(jnp.log(partition) - beta * bottom, first + bottom, beta**2 * (second - first**2), rho)
 
 
-def expectations(model: Model, psi: Inexact[Array, " states"]) -> dict[str, Float[Array, " places"]]:
-    """<ψ|P|ψ> for every place of every kind of a model, whatever its couplings are; ψ is normalised.
+def expectations(
+    model: Model | OperatorSum, psi: Inexact[Array, " states"]
+) -> dict[str, Float[Array, " places"]] | Inexact[Array, " words"]:
+    """<ψ|P|ψ> for every place of every kind of a model, or for every word of a sum; ψ is normalised.
+
+    Whatever the couplings are: they are not used.
 
     Raises:
         InputError: ψ has the wrong length.
 
     Examples:
-        >>> from pullback.lattices import ground_state, transverse_ising
-        >>> model = transverse_ising(6, 1.0)
+        >>> from pullback.lattices import SpinModel, ground_state, ring
+        >>> model = SpinModel(ring(6), {"zz": -1.0, "x": -1.0})
         >>> values = expectations(model, ground_state(model).state)
         >>> print(f"{values['x'][0]:.8f} {values['zz'][3]:.8f}")
         0.64395055 0.64395055
     """
-    return jax.grad(lambda m: jnp.vdot(psi, m.apply(psi)).real)(model).couplings
+    slopes = jax.grad(lambda m: jnp.vdot(psi, as_model(m).apply(psi)).real)(model)
+    return slopes.coefficients if isinstance(slopes, OperatorSum) else slopes.couplings
 
 
 def correlations(psi: Inexact[Array, " states"], word: str, *, spin: float = 0.5) -> Inexact[Array, "sites sites"]:
@@ -111,7 +118,7 @@ def correlations(psi: Inexact[Array, " states"], word: str, *, spin: float = 0.5
         raise InputError(f"correlations: spins {spin} have states of length {d}^n, got the shape {psi.shape}")
 
     def turned(letter: str) -> Array:
-        matrix = spin_matrices(d)[letter]
+        matrix = spin_matrices(d)[letter.upper()]
         parts = [jnp.einsum("ab,lbr->lar", matrix, psi.reshape(d**i, d, -1)).reshape(-1) for i in range(n)]
         return jnp.stack(parts)
 

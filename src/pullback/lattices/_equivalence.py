@@ -18,8 +18,7 @@ from jaxtyping import Float, Int
 
 from pullback.core import InputError
 from pullback.lattices._lattice import chain, ring
-from pullback.lattices._pauli import places
-from pullback.lattices._spin_model import SpinModel
+from pullback.lattices._spin_model import SpinModel, places
 
 # A turn by σx^a σz^b: the sign that each Pauli matrix takes.
 _TURNS = [{"x": (-1) ** b, "y": (-1) ** (a + b), "z": (-1) ** a} for a in (0, 1) for b in (0, 1)]

@@ -5,22 +5,18 @@ from functools import lru_cache
 from typing import Any
 
 import equinox as eqx
-import numpy as np
+import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from pullback.core import InputError, nearest
 from pullback.lattices._lattice import Lattice
-from pullback.lattices._model import Model, couplings_on
+from pullback.lattices._model import Model, couplings_on, joined
 from pullback.lattices._space import Space
-from pullback.lattices._terms import Term, on_modes
+from pullback.lattices._terms import Term
+from pullback.operators import FermionWord
 
-_N = np.diag([0.0, 1.0])
-_HOP = np.zeros((4, 4))  # in the basis |n_i n_j>: c†_i c_j takes 01 to 10
-_HOP[2, 1] = _HOP[1, 2] = 1
-_CURRENT = np.zeros((4, 4), complex)
-_CURRENT[2, 1], _CURRENT[1, 2] = 1j, -1j
-_ON_BONDS = {"hop": _HOP, "current": _CURRENT, "nn": None}
-_ON_SITES = {"n": 1.0, "m": -1.0, "updown": None}
+_ON_BONDS = ("hop", "current", "nn")
+_ON_SITES = ("n", "m", "updown")
 
 
 class FermionModel(Model):
@@ -63,9 +59,7 @@ class FermionModel(Model):
         Raises:
             InputError: a kind is unknown, or has the wrong number of couplings, or none are given.
         """
-        known = {**_ON_BONDS, **_ON_SITES}
-        if spinless:
-            known = {kind: known[kind] for kind in ("hop", "current", "nn", "n")}
+        known = ("hop", "current", "nn", "n") if spinless else _ON_BONDS + _ON_SITES
         if not couplings:
             raise InputError("a model needs at least one kind of term, as in {'hop': -1.0}")
         for kind in couplings:
@@ -80,6 +74,9 @@ class FermionModel(Model):
     def space(self) -> Space:
         """One or two modes for each site."""
         return Space(self.lattice.sites, species=1 if self.spinless else 2, fermions=True)
+
+    def _theta(self) -> Float[Array, " couplings"]:
+        return joined(self.couplings)
 
     def _listing(self) -> tuple[Callable[..., list[Term]], tuple[Any, ...]]:
         return fermion_terms, (self.lattice, tuple(sorted(self.couplings)), self.spinless)
@@ -98,12 +95,40 @@ def fermion_terms(lattice: Lattice, kinds: tuple[str, ...], spinless: bool) -> l
 def _term(kind: str, place: tuple[int, ...], sites: int, spinless: bool) -> Term:
     offsets = [0] if spinless else [0, sites]
     if kind in ("hop", "current"):
-        matrix = _ON_BONDS[kind]
-        return tuple(on_modes((place[0] + s, place[1] + s), matrix, 2, string=True) for s in offsets)
+        i, j = place
+        there, back = {"hop": (1.0, 1.0), "current": (1j, -1j)}[kind]
+        ways = ((i, j, there), (j, i, back))
+        return tuple((FermionWord((a + s,), (b + s,)), value) for s in offsets for a, b, value in ways)
     if kind == "nn":
         i, j = place
-        return tuple(on_modes((i + s, j + r), np.kron(_N, _N), 2) for s in offsets for r in offsets)
+        return tuple(part for s in offsets for r in offsets for part in _pair(i + s, j + r))
     if kind == "updown":
-        return (on_modes((place[0], place[0] + sites), np.kron(_N, _N), 2),)
-    signs = [1.0, _ON_SITES[kind]]
-    return tuple(on_modes((place[0] + s,), sign * _N, 2) for s, sign in zip(offsets, signs))
+        return _pair(place[0], place[0] + sites)
+    signs = [1.0, -1.0 if kind == "m" else 1.0]
+    return tuple((FermionWord((place[0] + s,), (place[0] + s,)), sign) for s, sign in zip(offsets, signs))
+
+
+def _pair(i: int, j: int) -> Term:
+    """n_i n_j of two modes."""
+    return tuple(FermionWord.product([(i, True), (i, False), (j, True), (j, False)]).items())
+
+
+def hubbard(
+    lattice: Lattice, t: ArrayLike = 1.0, U: ArrayLike = 0.0, *, phase: ArrayLike | None = None
+) -> FermionModel:
+    r"""The Hubbard model,
+
+        H = −Σ_{(i,j), s} t (e^{iφ} c†_is c_js + e^{−iφ} c†_js c_is) + U Σ_i n_i↑ n_i↓.
+
+    Args:
+        lattice: sites and bonds.
+        t: hopping, one number or one for each bond; differentiable.
+        U: repulsion, one number or one for each site; differentiable.
+        phase: φ, one number or one for each bond in its direction; the flux through a ring is their sum. None: the
+            Hamiltonian is real.
+    """
+    t = jnp.asarray(t)
+    if phase is None:
+        return FermionModel(lattice, {"hop": -1.0 * t, "updown": U})
+    hops = {"hop": -1.0 * t * jnp.cos(phase), "current": -1.0 * t * jnp.sin(phase)}
+    return FermionModel(lattice, {**hops, "updown": U})

@@ -23,9 +23,11 @@ from jaxtyping import Array, ArrayLike, Float, Inexact
 from pullback.core import RESULTS, InputError, Solution
 from pullback.krylov import eigsh
 from pullback.lattices._model import Model
+from pullback.lattices._operator_model import as_model
 from pullback.lattices._sector import Sector
 from pullback.lattices._sector_model import SectorModel
 from pullback.linalg import eigh
+from pullback.operators import OperatorSum
 
 _DENSE = 200  # states of a space that is diagonalised as a matrix
 
@@ -63,7 +65,7 @@ class GroundState(eqx.Module):
 
 
 def ground_state(
-    model: Model,
+    model: Model | OperatorSum,
     k: int = 1,
     sector: Sector | None = None,
     *,
@@ -81,7 +83,7 @@ def ground_state(
     `spin_inversion=1` there is only one.
 
     Args:
-        model: spins or fermions.
+        model: spins or fermions: a model of this room, or a sum of words of `operators`.
         k: number of levels.
         sector: quantum numbers.
         tol: residual of the eigenvectors relative to the largest level, for large spaces (`krylov.eigsh`).
@@ -90,19 +92,22 @@ def ground_state(
         throw: raise if they have not converged or are not separated; if False, `solution` of the answer tells.
 
     Raises:
-        InputError: k is larger than the number of states; the sector is not conserved, or empty.
+        InputError: k is larger than the number of states; the sector is not conserved, or empty; the operator is not
+            Hermitian.
         ConvergenceError: the levels have not converged, or the k-th coincides with the next one
             (`EquinoxRuntimeError` in compiled programs).
 
     Examples:
         >>> import jax
-        >>> from pullback.lattices import Sector, transverse_ising
+        >>> from pullback.lattices import Sector
+        >>> from pullback.operators import transverse_ising
         >>> symmetric = Sector(momentum=0, parity=1, spin_inversion=1)
         >>> def energy(g):
         ...     return ground_state(transverse_ising(10, g), sector=symmetric).energy
         >>> print(f"{jax.grad(energy)(1.0):.9f}")
         -6.392453221
     """
+    model = as_model(model, sector)
     operator = model if sector is None else model.in_sector(sector)
     if not 1 <= k <= operator.dimension:
         raise InputError(f"ground_state: k={k}, but the space has {operator.dimension} states")
@@ -118,7 +123,7 @@ def ground_state(
 
 
 def fidelity_susceptibility(
-    family: Callable[[Float[Array, "*p"]], Model],
+    family: Callable[[Float[Array, "*p"]], Model | OperatorSum],
     g: Float[ArrayLike, "*p"],
     sector: Sector | None = None,
     *,
@@ -144,7 +149,8 @@ def fidelity_susceptibility(
     Examples:
         At the critical point of the Ising ring it is L (L − 1) / 32.
 
-        >>> from pullback.lattices import Sector, transverse_ising
+        >>> from pullback.lattices import Sector
+        >>> from pullback.operators import transverse_ising
         >>> sector = Sector(momentum=0, parity=1, spin_inversion=1)
         >>> chi = fidelity_susceptibility(lambda g: transverse_ising(10, g), 1.0, sector)
         >>> print(f"{chi:.9f}")

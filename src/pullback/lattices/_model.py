@@ -7,29 +7,24 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Inexact
 
 from pullback.core import InputError
-from pullback.lattices._lattice import Lattice
+from pullback.lattices._locals import model_locals
 from pullback.lattices._products import Plan, plan
 from pullback.lattices._sector import Sector
 from pullback.lattices._sector_model import SectorModel, check_size, sector_model
 from pullback.lattices._space import Space
-from pullback.lattices._terms import Term
+from pullback.lattices._terms import Term, operator_sum
+from pullback.operators import OperatorSum
 
 
 class Model(eqx.Module):
-    """A Hamiltonian on a lattice, linear in its couplings, which are its leaves.
+    """A Hamiltonian that is linear in its couplings, which are its leaves; called with a state, it is `apply`.
 
     `jax.grad` with respect to a model is a model of gradients; those of ⟨ψ|H|ψ⟩ are expectation values.
-
-    Attributes:
-        lattice: the sites and bonds.
-        couplings: kind -> one number for each of its places on the lattice.
     """
-
-    lattice: eqx.AbstractVar[Lattice]
-    couplings: eqx.AbstractVar[dict[str, Float[Array, " places"]]]
 
     @property
     @abc.abstractmethod
@@ -39,6 +34,10 @@ class Model(eqx.Module):
     @abc.abstractmethod
     def _listing(self) -> tuple[Callable[..., list[Term]], tuple[Any, ...]]:
         """(f, key), both hashable: f(*key) lists the H_a in the order of `_theta`."""
+
+    @abc.abstractmethod
+    def _theta(self) -> Float[Array, " couplings"]:
+        """All couplings."""
 
     @property
     def dimension(self) -> int:
@@ -50,7 +49,7 @@ class Model(eqx.Module):
         """The dtype of the Hamiltonian, real or complex."""
         theta = self._theta()
         terms, key = self._listing()
-        real = all(local.matrix.dtype.kind == "f" for term in terms(*key) for local in term)
+        real = all(local.is_real for term in model_locals(self.space, key, terms) for local in term)
         return theta.dtype if real else jnp.result_type(theta.dtype, jnp.complex64)
 
     def apply(self, psi: Inexact[Array, " states"]) -> Inexact[Array, " states"]:
@@ -61,6 +60,20 @@ class Model(eqx.Module):
         """
         return self.operator()(psi)
 
+    __call__ = apply
+
+    def to_sum(self) -> OperatorSum:
+        """The Hamiltonian as a sum of words, for other rooms; of fermions the modes are sites, spin up before down."""
+        terms, key = self._listing()
+        theta = self._theta()
+        entries = [(word, a, value) for a, term in enumerate(terms(*key)) for word, value in term]
+        factors = np.array([value for _, _, value in entries], complex)
+        factors = factors if factors.imag.any() else factors.real
+        owner = np.array([a for _, a, _ in entries], int)
+        dtype = np.promote_types(theta.dtype, np.complex64) if np.iscomplexobj(factors) else theta.dtype
+        coefficients = theta[owner].astype(dtype) * jnp.asarray(factors, dtype)
+        return operator_sum(self.space, [word for word, _, _ in entries], coefficients)
+
     def operator(self) -> Callable[[Inexact[Array, " states"]], Inexact[Array, " states"]]:
         """`apply` as a function for many products: the diagonal is made once."""
         plan = self._plan()
@@ -69,9 +82,7 @@ class Model(eqx.Module):
 
         def apply(psi: Array) -> Array:
             if psi.shape != (self.dimension,):
-                raise InputError(
-                    f"a state of {self.lattice.sites} sites has shape ({self.dimension},), got {psi.shape}"
-                )
+                raise InputError(f"a state of {self.space.sites} sites has shape ({self.dimension},), got {psi.shape}")
             return plan.apply(theta, diagonal, psi)
 
         return apply
@@ -99,9 +110,10 @@ class Model(eqx.Module):
         terms, key = self._listing()
         return plan(self.space, key, terms)
 
-    def _theta(self) -> Float[Array, " couplings"]:
-        """All couplings, in the alphabetical order of their kinds (that of a dictionary's leaves)."""
-        return jnp.concatenate([self.couplings[kind] for kind in sorted(self.couplings)])
+
+def joined(couplings: dict[str, Float[Array, " places"]]) -> Float[Array, " couplings"]:
+    """All couplings, in the alphabetical order of their kinds (that of a dictionary's leaves)."""
+    return jnp.concatenate([couplings[kind] for kind in sorted(couplings)])
 
 
 def couplings_on(kind: str, values: ArrayLike, count: int) -> Float[Array, " places"]:

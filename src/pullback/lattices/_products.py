@@ -6,11 +6,11 @@ the speed of arithmetic, where the terms one by one take twenty or more passes t
 further act on slices of an array (left, d, middle, d, right).
 
 The diagonal is a sum over pairs of windows of tables of W × W numbers, spread out: no sign patterns of length d^n are
-stored.
+stored. Words on more modes than that are left to their sum in `operators`.
 """
 
 import dataclasses
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 
 import jax.numpy as jnp
@@ -18,10 +18,12 @@ import numpy as np
 from jaxtyping import Array, Float, Inexact, Int
 
 from pullback.core import linear_map
+from pullback.lattices._locals import Local, model_locals, real_if_possible
 from pullback.lattices._space import Space
-from pullback.lattices._terms import Local
+from pullback.lattices._terms import operator_sum
 
 _WIDEST = 32  # states of a window
+_SIGN = np.array([1.0, -1.0])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,6 +40,23 @@ class _Part:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class _Words:
+    """Σ_t θ[owner_t] factors_t words_t."""
+
+    space: Space
+    words: tuple[Any, ...]
+    owner: Int[np.ndarray, " terms"]
+    factors: Inexact[np.ndarray, " terms"]
+    real: bool
+
+    def __call__(self, theta: Float[Array, " couplings"], x: Inexact[Array, " states"]) -> Inexact[Array, " states"]:
+        dtype = theta.dtype if np.isrealobj(self.factors) else np.promote_types(theta.dtype, np.complex64)
+        coefficients = theta[self.owner].astype(dtype) * jnp.asarray(self.factors, dtype)
+        out = operator_sum(self.space, self.words, coefficients)(x)
+        return out if jnp.iscomplexobj(x) or not self.real else out.real
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Plan:
     """How H acts on the whole space.
 
@@ -45,7 +64,8 @@ class Plan:
         sizes: states of the windows that the diagonal is made of; they cover the modes once.
         tables: of pairs of these, (k, l) with k ≤ l; for k = l a single row.
         windows: the rest of the short terms.
-        distant: terms that reach further, with their coupling.
+        distant: terms on two modes that reach further, with their coupling.
+        long, long_diagonal: words on three or more modes that reach further.
     """
 
     space: Space
@@ -53,24 +73,27 @@ class Plan:
     tables: tuple[_Part, ...]
     windows: tuple[_Part, ...]
     distant: tuple[tuple[int, Local], ...]
+    long: _Words
+    long_diagonal: _Words
 
     def diagonal(self, theta: Float[Array, " couplings"]) -> Float[Array, " states"]:
         total = jnp.zeros(self.sizes, theta.dtype)
         for table in self.tables:
             shape = [self.sizes[k] if k in table.start else 1 for k in range(len(self.sizes))]
             total = total + table.matrix(theta).reshape(shape)
-        return total.reshape(-1)
+        total = total.reshape(-1)
+        return total + self.long_diagonal(theta, jnp.ones_like(total)) if self.long_diagonal.words else total
 
     def apply(
         self, theta: Float[Array, " couplings"], diagonal: Float[Array, " states"], psi: Inexact[Array, " states"]
     ) -> Inexact[Array, " states"]:
         """H ψ, with the diagonal made before. Differentiable; H is Hermitian, and so is its transposed product."""
         matrices = [window.matrix(theta) for window in self.windows]
-        dtype = jnp.result_type(psi, *matrices, *(local.matrix.dtype for _, local in self.distant if _complex(local)))
+        dtype = jnp.result_type(psi, *matrices, *([jnp.complex64] if self._has_complex_rest() else []))
 
         def product(residuals: tuple, x: Array) -> Array:
             theta, diagonal, matrices = residuals
-            if jnp.iscomplexobj(x) and not any(map(jnp.iscomplexobj, matrices)) and not self._has_complex_slices():
+            if jnp.iscomplexobj(x) and not any(map(jnp.iscomplexobj, matrices)) and not self._has_complex_rest():
                 # A real matrix times a complex vector would be promoted to complex, at twice the cost.
                 return product(residuals, x.real) + 1j * product(residuals, x.imag)
             out = diagonal * x
@@ -78,15 +101,15 @@ class Plan:
                 out = out + self._on_window(window.start[0], matrix, x)
             for a, local in self.distant:
                 out = out + theta[a] * self._on_slices(local, x)
-            return out
+            return out + self.long(theta, x) if self.long.words else out
 
         def transposed(residuals: tuple, y: Array) -> Array:
             return product(residuals, y.conj()).conj()
 
         return linear_map(product, transposed, (theta, diagonal, matrices), psi.astype(dtype))
 
-    def _has_complex_slices(self) -> bool:
-        return any(_complex(local) for _, local in self.distant)
+    def _has_complex_rest(self) -> bool:
+        return not self.long.real or any(not local.is_real for _, local in self.distant)
 
     def _on_window(self, start: int, matrix: Array, x: Array) -> Array:
         left, width = self.space.levels**start, matrix.shape[0]
@@ -102,9 +125,9 @@ class Plan:
 
     def _on_slices(self, local: Local, x: Array) -> Array:
         d, n = self.space.levels, self.space.modes
-        i, j = local.modes
+        ((i, j), whole), *_ = local.blocks
         parts = x.reshape(d**i, d, d ** (j - i - 1), d, d ** (n - 1 - j))
-        matrix = local.matrix.reshape(d, d, d, d)
+        matrix = whole.reshape(d, d, d, d)
         rows = []
         for a, b in np.ndindex(d, d):
             row = jnp.zeros_like(parts[:, 0, :, 0])
@@ -125,29 +148,43 @@ def plan(space: Space, key: tuple[Any, ...], make_terms) -> Plan:
     starts = list(range(0, space.modes, width))
     sizes = tuple(space.levels ** min(width, space.modes - start) for start in starts)
     tables: dict[tuple[int, ...], list] = {}
-    short, distant = [], []
-    for a, term in enumerate(make_terms(*key)):
+    short, distant, long, long_diagonal = [], [], [], []
+    for a, term in enumerate(model_locals(space, key, make_terms)):
         for local in term:
-            diagonal = np.diag(np.diag(local.matrix))
-            if np.any(diagonal):
-                blocks = tuple(sorted({mode // width for mode in local.modes}))
-                tables.setdefault(blocks, []).append((a, _table(space, width, blocks, local)))
-            rest = local._replace(matrix=local.matrix - diagonal)
-            if not np.any(rest.matrix):
+            modes, matrix = local.modes, local.blocks[0].matrix
+            near = len(local.blocks) == 1 and (not modes or modes[-1] - modes[0] < width)
+            if not near and not _on_two_modes(local):
+                for word, value in local.words:
+                    straight = all(np.array_equal(m, np.diag(np.diag(m))) for m in word.factors()[0].values())
+                    (long_diagonal if straight else long).append((a, word, value, local.is_real))
                 continue
-            if local.modes[-1] - local.modes[0] < width:
-                short.append((a, rest))
-            else:
-                distant.append((a, rest))
+            diagonal = np.diag(np.diag(matrix))
+            if np.any(diagonal):
+                blocks = tuple(sorted({mode // width for mode in modes})) or (0,)
+                tables.setdefault(blocks, []).append((a, _table(space, width, blocks, local)))
+            if np.any(matrix - diagonal):
+                block = local.blocks[0]._replace(matrix=matrix - diagonal)
+                (short if near else distant).append((a, local._replace(blocks=(block,))))
     parts = tuple(_part(blocks, entries) for blocks, entries in tables.items())
-    return Plan(space, sizes, parts, tuple(_windows(space, width, short)), tuple(distant))
+    windows = tuple(_windows(space, width, short))
+    return Plan(space, sizes, parts, windows, tuple(distant), _words(space, long), _words(space, long_diagonal))
+
+
+def _on_two_modes(local: Local) -> bool:
+    modes = local.blocks[0].modes
+    return len(local.blocks) == 1 and len(modes) == 2 and local.string in ((), tuple(range(modes[0] + 1, modes[1])))
+
+
+def _words(space: Space, entries: list) -> _Words:
+    factors = np.array([value for _, _, value, _ in entries])
+    real = all(real for _, _, _, real in entries)
+    owner = np.array([a for a, _, _, _ in entries], int)
+    return _Words(space, tuple(word for _, word, _, _ in entries), owner, real_if_possible(factors), real)
 
 
 def _part(start: tuple[int, ...], entries: list[tuple[int, np.ndarray]]) -> _Part:
     constants = np.stack([constant for _, constant in entries])
-    if not np.any(np.imag(constants)):
-        constants = np.real(constants)
-    return _Part(start, np.array([a for a, _ in entries]), constants)
+    return _Part(start, np.array([a for a, _ in entries]), real_if_possible(constants))
 
 
 def _windows(space: Space, width: int, short: list[tuple[int, Local]]) -> list[_Part]:
@@ -165,31 +202,23 @@ def _windows(space: Space, width: int, short: list[tuple[int, Local]]) -> list[_
 
 def _embedded(space: Space, start: int, stop: int, local: Local) -> np.ndarray:
     """The operator as a matrix on the modes of a window."""
-    d = space.levels
-    first, last = local.modes[0], local.modes[-1]
-    if len(local.modes) == 1:
-        middle = local.matrix
-    else:
-        parity = np.diag([1.0, -1.0]) if local.string else np.eye(d)
-        between = np.eye(1)
-        for _ in range(last - first - 1):
-            between = np.kron(between, parity)
-        size = between.shape[0]
-        factors = np.einsum("abce,mn->ambcne", local.matrix.reshape(d, d, d, d), between)
-        middle = factors.reshape(d * size * d, -1)
-    return np.kron(np.kron(np.eye(d ** (first - start)), middle), np.eye(d ** (stop - 1 - last)))
+    d, own, window = space.levels, local.blocks[0].modes, range(start, stop)
+    others = [mode for mode in window if mode not in own]
+    signs = reduce(np.kron, [_SIGN if mode in local.string else np.ones(d) for mode in others], np.ones(1))
+    order = [*own, *others]
+    axes = [order.index(mode) for mode in window]
+    whole = np.kron(local.blocks[0].matrix, np.diag(signs)).reshape((d,) * (2 * len(axes)))
+    return whole.transpose(axes + [len(axes) + axis for axis in axes]).reshape(d ** len(axes), -1)
 
 
 def _table(space: Space, width: int, blocks: tuple[int, ...], local: Local) -> np.ndarray:
     """The diagonal of an operator on the states of one or two windows."""
-    d = space.levels
-    values = np.diag(local.matrix).reshape((d,) * len(local.modes))
+    d, own = space.levels, local.blocks[0].modes
     modes = [m for block in blocks for m in range(block * width, min((block + 1) * width, space.modes))]
-    shape = [d if m in local.modes else 1 for m in modes]
-    full = np.broadcast_to(values.reshape(shape), (d,) * len(modes))
+    values = np.diag(local.blocks[0].matrix).reshape([d if m in own else 1 for m in modes])
+    for axis, mode in enumerate(modes):
+        if mode in local.string:
+            values = values * _SIGN.reshape([2 if k == axis else 1 for k in range(len(modes))])
+    full = np.broadcast_to(values, (d,) * len(modes))
     first = min(width, space.modes - blocks[0] * width)
     return full.reshape(1 if len(blocks) == 1 else d**first, -1)
-
-
-def _complex(local: Local) -> bool:
-    return np.iscomplexobj(local.matrix)

@@ -18,9 +18,10 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Inexact, Int
 
 from pullback.core import InputError, error_if, linear_map
+from pullback.lattices._locals import diagonal, locals_of, transitions
 from pullback.lattices._sector import Basis, Sector, basis_of, kept_numbers
 from pullback.lattices._space import Space
-from pullback.lattices._terms import Symmetrised, Term, diagonal, symmetrised, transitions
+from pullback.lattices._terms import Symmetrised, Term, symmetrised
 
 _LARGEST_MATRIX = 2**14  # 2 GiB in double precision
 _TOLERANCE = 1e-10
@@ -31,7 +32,7 @@ class Tables:
     """A family of Hamiltonians in a sector; arrays of NumPy.
 
     Attributes:
-        diagonals: of each S_u.
+        diagonals: of each different S_u.
         columns, elements: of the other entries of a row; padded with zeros on the diagonal.
         owner: the u of each of these lists.
     """
@@ -147,16 +148,21 @@ def check_size(n: int) -> None:
 def _family(space: Space, key: tuple[Any, ...], make_terms, sector: Sector) -> tuple[Symmetrised, Tables]:
     basis = basis_of(space, sector)
     family = symmetrised(space, make_terms(*key), basis.moves, kept_numbers(space, sector))
-    return family, _tables(basis, family.terms)
+    tables, same = _tables(basis, family.terms)
+    mix = np.zeros((len(tables.diagonals), family.mix.shape[1]))
+    np.add.at(mix, same, family.mix)
+    return family._replace(mix=mix), tables
 
 
-def _tables(basis: Basis, terms: list[Term]) -> Tables:
+def _tables(basis: Basis, terms: list[Term]) -> tuple[Tables, Int[np.ndarray, " averages"]]:
+    """The matrices, and which of them belongs to each term: XX and YY, for one, are the same at fixed magnetisation."""
     n = basis.dimension
-    diagonals = np.zeros((len(terms), n))
-    columns, elements, owner = [], [], []
-    for u, term in enumerate(terms):
-        diagonals[u] = diagonal(basis.space, term, basis.states)
-        source, target, value = transitions(basis.space, term, basis.states)
+    diagonals, columns, elements, owner, same = [], [], [], [], []
+    found: dict[tuple, int] = {}
+    for term in terms:
+        parts = locals_of(basis.space, term)
+        own = diagonal(basis.space, parts, basis.states)
+        source, target, value = transitions(basis.space, parts, basis.states)
         distinct, where = np.unique(target, return_inverse=True)
         index, factor = (part[where] for part in basis.find(distinct))
         value = value * factor / np.sqrt(basis.norms[source])
@@ -166,18 +172,25 @@ def _tables(basis: Basis, terms: list[Term]) -> Tables:
         kept = np.abs(value) > 1e-14
         row, column, value = entry[kept] // n, entry[kept] % n, value[kept].conj()
         on = row == column
-        diagonals[u, row[on]] += value[on].real
+        own[row[on]] += value[on].real
         row, column, value = row[~on], column[~on], value[~on]
         slot = np.arange(row.size) - np.searchsorted(row, row)
         width = int(slot.max(initial=-1)) + 1
-        columns.append(np.tile(np.arange(n, dtype=np.int32), (width, 1)))
-        elements.append(np.zeros((width, n), complex))
-        columns[-1][slot, row], elements[-1][slot, row] = column, value
-        owner += width * [u]
+        places, values = np.tile(np.arange(n, dtype=np.int32), (width, 1)), np.zeros((width, n), complex)
+        places[slot, row], values[slot, row] = column, value
+        table = (own.round(12).tobytes(), places.tobytes(), values.round(12).tobytes())
+        same.append(found.setdefault(table, len(found)))
+        if same[-1] == len(diagonals):
+            owner += width * [len(diagonals)]
+            diagonals.append(own)
+            columns.append(places)
+            elements.append(values)
     stacked = np.concatenate([np.zeros((0, n)), *elements])
     if not np.abs(stacked.imag).max(initial=0) > 1e-13:
         stacked = stacked.real.copy()
-    return Tables(diagonals, np.concatenate([np.zeros((0, n), np.int32), *columns]), stacked, np.array(owner, int))
+    columns = np.concatenate([np.zeros((0, n), np.int32), *columns])
+    tables = Tables(np.array(diagonals).reshape(-1, n), columns, stacked, np.array(owner, int))
+    return tables, np.array(same, int)
 
 
 def _conserved(sector: Sector, family: Symmetrised, theta: Float[Array, " couplings"]) -> Float[Array, " couplings"]:

@@ -46,9 +46,16 @@ class Space:
     def level(self, states: States, mode: int) -> States:
         return states // self.place(mode) % self.levels
 
-    def parity_between(self, states: States, i: int, j: int) -> States:
-        """±1 for an even or odd number of fermions in the modes between i and j (both excluded)."""
-        mask = sum(1 << (self.modes - 1 - m) for m in range(i + 1, j))
+    def levels_of(self, states: States, modes: tuple[int, ...]) -> States:
+        """The levels of several modes as one number, the first mode the most significant."""
+        out = np.zeros_like(states)
+        for mode in modes:
+            out = out * self.levels + self.level(states, mode)
+        return out
+
+    def parity(self, states: States, modes: tuple[int, ...]) -> States:
+        """±1 for an even or odd number of modes, of these with two levels each, that are in the upper one."""
+        mask = sum(1 << (self.modes - 1 - m) for m in modes)
         return 1 - 2 * (np.bitwise_count(states & mask).astype(np.int64) & 1)
 
 

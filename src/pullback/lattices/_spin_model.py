@@ -1,6 +1,8 @@
 """Spin Hamiltonians: couplings on the sites and bonds of a lattice."""
 
+import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import equinox as eqx
@@ -8,10 +10,10 @@ from jaxtyping import Array, ArrayLike, Float
 
 from pullback.core import InputError
 from pullback.lattices._lattice import Lattice
-from pullback.lattices._model import Model, couplings_on
-from pullback.lattices._pauli import places, spin_terms
+from pullback.lattices._model import Model, couplings_on, joined
 from pullback.lattices._space import Space
 from pullback.lattices._terms import Term
+from pullback.operators import spin_word
 
 
 class SpinModel(Model):
@@ -65,5 +67,33 @@ class SpinModel(Model):
         """n spins with 2S + 1 levels each."""
         return Space(self.lattice.sites, levels=round(2 * self.spin) + 1)
 
+    def _theta(self) -> Float[Array, " couplings"]:
+        return joined(self.couplings)
+
     def _listing(self) -> tuple[Callable[..., list[Term]], tuple[Any, ...]]:
         return spin_terms, (self.lattice, tuple(sorted(self.couplings)), self.space.levels)
+
+
+def places(kind: str, lattice: Lattice) -> tuple[tuple[int, ...], ...]:
+    """What the couplings of a kind belong to: the sites for "x", the bonds for "zz" or "xx+yy".
+
+    Raises:
+        InputError: `kind` is not a sum of Pauli words of one length, one or two.
+    """
+    if not re.fullmatch(r"[ixyz](\+[ixyz])*|[ixyz]{2}(\+[ixyz]{2})*", kind):
+        raise InputError(
+            f"term {kind!r}: needs Pauli words of one length, as 'x' (on every site), 'zz' or 'xx+yy' (on every bond)"
+        )
+    if len(kind.split("+")[0]) == 1:
+        return tuple((i,) for i in range(lattice.sites))
+    return lattice.bonds
+
+
+@lru_cache(maxsize=64)
+def spin_terms(lattice: Lattice, kinds: tuple[str, ...], levels: int) -> list[Term]:
+    """The operators of all couplings of these kinds, in order."""
+    return [
+        tuple((spin_word(word.upper(), place, levels), 1.0) for word in kind.split("+"))
+        for kind in kinds
+        for place in places(kind, lattice)
+    ]

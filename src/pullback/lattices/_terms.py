@@ -1,35 +1,28 @@
-r"""Hamiltonians as Σ_a θ_a H_a, each H_a a few operators on one or two modes, and what symmetries do to them.
+r"""Hamiltonians as Σ_a θ_a H_a, each H_a a few words of `operators`, and what symmetries do to them.
 
-An operator on modes i < j is a matrix in the basis |l_i l_j>; with a *string* it also counts the fermions between them,
-as products of c†_i and c_j do (Jordan–Wigner). Under a symmetry g it moves to other modes: g O g⁻¹ is again such an
-operator, the string included.
+Under a symmetry g a word moves to other modes, fermions with the sign of the exchange; the inversion of all spins turns
+them by π about x, and changes the signs of Y and Z.
 
 **In a sector** with projector P only P H_a P counts, and since P g = χ(g) P it is that of the average over the group,
 
     P H_a P = P H̃_a P,        H̃_a = 1/|G| Σ_g g H_a g⁻¹.
 
 All couplings of one orbit have the same H̃, and enter through their sum: whatever the couplings are, P H P is linear in
-them, with few different matrices. The Hamiltonian conserves the sector if H̃ = H, and if it keeps the numbers that the
-sector fixes: linear conditions C θ = 0.
+them, with few different matrices. The Hamiltonian conserves the sector if H̃ = H, and if [N, H] = 0 for the numbers N
+that the sector fixes: linear conditions C θ = 0, one for each word.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Inexact, Int
+from jaxtyping import Float, Inexact
 
-from pullback.lattices._space import Move, Space, States
+from pullback.lattices._space import Move, Space
+from pullback.operators import FermionSum, FermionWord, OperatorSum, PauliSum, SpinSum, Terms, spin_word
 
-
-class Local(NamedTuple):
-    """An operator on one mode, or on two in ascending order; `string`: times the parity of the modes between."""
-
-    modes: tuple[int, ...]
-    matrix: Inexact[np.ndarray, "n n"]
-    string: bool = False
-
-
-Term = tuple[Local, ...]  # the operators that share one coupling
+Factor = int | float | complex
+Term = tuple[tuple[Any, Factor], ...]  # words and factors, the Hermitian operator of one coupling
 
 
 class Symmetrised(NamedTuple):
@@ -46,16 +39,14 @@ class Symmetrised(NamedTuple):
     conditions: Inexact[np.ndarray, "conditions couplings"]
 
 
-def on_modes(modes: tuple[int, ...], matrix: Inexact[np.ndarray, "n n"], levels: int, *, string: bool = False) -> Local:
-    """The operator with the factors of its matrix in the order of `modes`, put into ascending order.
-
-    With a string, the factors of c†_i c_j and of its conjugate may be exchanged without a sign: the parity of mode i
-    in c†_i c_j is that of an empty mode.
-    """
-    if len(modes) == 2 and modes[0] > modes[1]:
-        factors = matrix.reshape(4 * (levels,)).transpose(1, 0, 3, 2)
-        modes, matrix = modes[::-1], factors.reshape(matrix.shape)
-    return Local(modes, matrix, string)
+def operator_sum(space: Space, words: Iterable[Any], coefficients: Any) -> OperatorSum:
+    """Σ_k c_k w_k on the modes of a space."""
+    terms = Terms(tuple(words), coefficients)
+    if space.fermions:
+        return FermionSum(space.modes, terms)
+    if space.levels == 2:
+        return PauliSum(space.modes, terms)
+    return SpinSum(space.modes, terms, spin=(space.levels - 1) / 2)
 
 
 def symmetrised(space: Space, terms: list[Term], moves: list[Move], numbers: bool | tuple[bool, ...]) -> Symmetrised:
@@ -67,112 +58,85 @@ def symmetrised(space: Space, terms: list[Term], moves: list[Move], numbers: boo
         moves: all members of the group.
         numbers: whether the total of all levels is to be conserved; or a tuple: whether that of each species is.
     """
-    averages = [_average(space, term, moves) for term in terms]
-    keys = [_key(average) for average in averages]
+    average_of = _Averages(moves).of
+    averages = [average_of(term) for term in terms]
+    keys = [frozenset((word, _rounded(value)) for word, value in own.items()) for own in averages]
     distinct = [key for key in dict.fromkeys(keys) if key]
     mix = np.array([[float(key == other) for other in keys] for key in distinct]).reshape(len(distinct), len(keys))
     chosen = [averages[keys.index(key)] for key in distinct]
 
-    rows: dict[tuple, np.ndarray] = {}
+    rows: dict[tuple, dict[int, complex]] = {}
     for a, (term, average) in enumerate(zip(terms, averages)):
-        own = _collected(term)
-        for place in own.keys() | average.keys():
-            zero = np.zeros_like(next(iter(d[place] for d in (own, average) if place in d)))
-            broken = own.get(place, zero) - average.get(place, zero)
-            rows.setdefault((place, "moved"), np.zeros((broken.size, len(terms)), complex))[:, a] += broken.reshape(-1)
-        for place, matrix in own.items():
-            lost = np.where(_changes_numbers(space, place[0], numbers), matrix, 0)
-            rows.setdefault((place, "number"), np.zeros((lost.size, len(terms)), complex))[:, a] += lost.reshape(-1)
-    conditions = np.concatenate([*rows.values(), np.zeros((0, len(terms)))])
-    conditions = conditions[np.abs(conditions).max(axis=1, initial=0) > 1e-12]
-    conditions = np.unique(np.concatenate([conditions.real, conditions.imag]).round(12), axis=0)
-    conditions = conditions[np.abs(conditions).max(axis=1, initial=0) > 0]
-    return Symmetrised([_as_term(average) for average in chosen], mix, conditions)
+        broken = {word: -value for word, value in average.items()}
+        for word, value in term:
+            broken[word] = broken.get(word, 0) + value
+        lost = _commutators(space, term, numbers)
+        for kind, parts in (("moved", {0: broken}), ("number", lost)):
+            for which, own in parts.items():
+                for word, value in own.items():
+                    rows.setdefault((kind, which, word), {})[a] = value
+    conditions = np.zeros((len(rows), len(terms)), complex)
+    for row, values in zip(conditions, rows.values()):
+        row[[*values]] = [*values.values()]
+    conditions = np.concatenate([conditions.real, conditions.imag])
+    conditions = np.unique(conditions.round(12), axis=0)
+    return Symmetrised(
+        [tuple(average.items()) for average in chosen], mix, conditions[np.abs(conditions).max(axis=1, initial=0) > 0]
+    )
 
 
-def diagonal(space: Space, term: Term, states: States) -> Float[np.ndarray, " states"]:
-    """<s|H_a|s> for some states."""
-    out = np.zeros(states.size)
-    for local in term:
-        out += np.real(np.diag(local.matrix))[_local_levels(space, local, states)]
+def _rounded(value: Factor) -> complex:
+    return complex(round(value.real, 12) + 0.0, round(value.imag, 12) + 0.0)
+
+
+class _Averages(dict):
+    """word -> (sign, sum): sign times the sum is the average of the word; those of one orbit share the sum."""
+
+    def __init__(self, moves: list[Move]):
+        self.moves = moves
+
+    def __missing__(self, word: Any) -> tuple[int, dict[Any, Factor]]:
+        turned = (-1) ** sum(letter in "YZ" for letter in "".join(getattr(word, "letters", "")))
+        images = []
+        total: dict[Any, Factor] = {}
+        for move in self.moves:
+            sign, image = word.moved(move.places)
+            sign *= turned if move.invert else 1
+            images.append((sign, image))
+            total[image] = total.get(image, 0) + sign / len(self.moves)
+        total = {image: value for image, value in total.items() if abs(value) > 1e-14}
+        self.update({image: (sign, total) for sign, image in images})
+        return self[word]
+
+    def of(self, term: Term) -> dict[Any, Factor]:
+        """The average of a term."""
+        out: dict = {}
+        for word, value in term:
+            sign, total = self[word]
+            for image, part in total.items():
+                out[image] = out.get(image, 0) + sign * value * part
+        return {word: value for word, value in out.items() if abs(value) > 1e-14}
+
+
+def _commutators(space: Space, term: Term, numbers: bool | tuple[bool, ...]) -> dict[int, dict]:
+    """[N, H_a] for each number N that is to be conserved, by species."""
+    kept = numbers if isinstance(numbers, tuple) else (numbers,)
+    out: dict[int, dict] = {}
+    for species in (s for s, keep in enumerate(kept) if keep):
+        own = out[species] = {}
+        for word, value in term:
+            if isinstance(word, FermionWord):
+                of_all = len(kept) == 1
+                change = sum(of_all or m // space.sites == species for m in word.created)
+                change -= sum(of_all or m // space.sites == species for m in word.destroyed)
+                parts = {word: change} if change else {}
+            else:
+                parts = {}
+                for site in word.sites:
+                    z = spin_word("Z", (site,), space.levels)
+                    for sign, product in ((1, z.times(word)), (-1, word.times(z))):
+                        for new, factor in product.items():
+                            parts[new] = parts.get(new, 0) + sign * factor
+            for new, factor in parts.items():
+                own[new] = own.get(new, 0) + value * factor
     return out
-
-
-def transitions(
-    space: Space, term: Term, states: States
-) -> tuple[Int[np.ndarray, " entries"], Int[np.ndarray, " entries"], Inexact[np.ndarray, " entries"]]:
-    """The matrix elements <t|H_a|s> with t ≠ s: (position of s in `states`, t, element)."""
-    sources, targets, values = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
-    for local in term:
-        levels = _local_levels(space, local, states)
-        for b, a in zip(*np.nonzero(local.matrix)):
-            if a == b:
-                continue
-            here = np.flatnonzero(levels == a)
-            before, after = (_digits(int(c), space.levels, len(local.modes)) for c in (a, b))
-            step = sum(int(y - x) * space.place(m) for m, x, y in zip(local.modes, before, after))
-            element = np.full(here.size, local.matrix[b, a])
-            if local.string:
-                element = element * space.parity_between(states[here], *local.modes)
-            sources.append(here)
-            targets.append(states[here] + step)
-            values.append(element)
-    return np.concatenate(sources), np.concatenate(targets), np.concatenate(values)
-
-
-def _local_levels(space: Space, local: Local, states: States) -> States:
-    out = np.zeros_like(states)
-    for mode in local.modes:
-        out = out * space.levels + space.level(states, mode)
-    return out
-
-
-def _digits(c: int, levels: int, count: int) -> list[int]:
-    return [c // levels ** (count - 1 - i) % levels for i in range(count)]
-
-
-def _average(space: Space, term: Term, moves: list[Move]) -> dict:
-    total: dict = {}
-    for move in moves:
-        for local in term:
-            matrix = local.matrix[::-1, ::-1] if move.invert else local.matrix
-            modes = tuple(move.places[m] for m in local.modes)
-            image = on_modes(modes, matrix, space.levels, string=local.string)
-            _add(total, image, 1 / len(moves))
-    return {place: matrix for place, matrix in total.items() if np.abs(matrix).max() > 1e-14}
-
-
-def _collected(term: Term) -> dict:
-    total: dict = {}
-    for local in term:
-        _add(total, local, 1.0)
-    return total
-
-
-def _add(total: dict, local: Local, factor: float) -> None:
-    place = (local.modes, local.string)
-    total[place] = total[place] + factor * local.matrix if place in total else factor * local.matrix
-
-
-def _as_term(average: dict) -> Term:
-    return tuple(Local(modes, matrix, string) for (modes, string), matrix in average.items())
-
-
-def _key(average: dict) -> tuple:
-    entries = ((place, (matrix.round(12) + 0.0).astype(complex).tobytes()) for place, matrix in average.items())
-    return tuple(sorted(entries))
-
-
-def _changes_numbers(space: Space, modes: tuple[int, ...], numbers: bool | tuple[bool, ...]) -> np.ndarray:
-    """Which elements of an operator's matrix change a number that is to be conserved."""
-    size = space.levels ** len(modes)
-    digits = np.array([_digits(c, space.levels, len(modes)) for c in range(size)]).reshape(size, len(modes))
-    changed = np.zeros((size, size), bool)
-    kept = numbers if isinstance(numbers, tuple) else ()
-    weights = [[float(m // space.sites == species) for m in modes] for species, keep in enumerate(kept) if keep]
-    if numbers is True:
-        weights = [[1.0] * len(modes)]
-    for weight in weights:
-        total = digits @ np.array(weight)
-        changed |= total[:, None] != total[None, :]
-    return changed

@@ -8,7 +8,7 @@ from pullback.operators._fermion_sum import FermionSum
 from pullback.operators._fermion_word import FermionWord
 from pullback.operators._flipped import flipped
 from pullback.operators._hamiltonian import read_hamiltonian
-from pullback.operators._models import heisenberg, j1_j2, transverse_ising
+from pullback.operators._models import heisenberg, j1_j2, spin_word, transverse_ising
 from pullback.operators._pauli_string import PauliString
 from pullback.operators._pauli_sum import PauliSum, mean, mean_jvp
 from pullback.operators._site_order import reverse_sites
@@ -27,6 +27,7 @@ __all__ = [
     "FermionSum",
     "FermionWord",
     "Terms",
+    "spin_word",
     "spin_matrices",
     # algebra
     "commutator",

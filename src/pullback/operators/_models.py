@@ -31,7 +31,7 @@ def transverse_ising(n: int, g: ArrayLike = 1.0, J: ArrayLike = 1.0, *, periodic
         InputError: n is less than 1; another number of fields or couplings.
     """
     bonds = _bonds("transverse_ising", n, periodic)
-    words = [_word("ZZ", bond, 2) for bond in bonds] + [_word("X", (i,), 2) for i in range(n)]
+    words = [spin_word("ZZ", bond, 2) for bond in bonds] + [spin_word("X", (i,), 2) for i in range(n)]
     return PauliSum(n, Terms(words, _joined(-_each("J", J, len(bonds)), -_each("g", g, n))))
 
 
@@ -94,12 +94,13 @@ def _exchange(n: int, bonds: Sequence[tuple[int, int]], J: Float[Array, " bonds"
     if spin < 0.5 or 2 * spin != round(2 * spin):
         raise InputError(f"a spin is 1/2, 1, 3/2, ..., got {spin}")
     levels = round(2 * spin) + 1
-    terms = Terms([_word(a + a, bond, levels) for bond in bonds for a in "XYZ"], jnp.repeat(J / 4, 3))
+    terms = Terms([spin_word(a + a, bond, levels) for bond in bonds for a in "XYZ"], jnp.repeat(J / 4, 3))
     return PauliSum(n, terms) if spin == 0.5 else SpinSum(n, terms, spin=spin)
 
 
-def _word(letters: str, sites: tuple[int, ...], levels: int) -> PauliString | SpinWord:
-    pairs = sorted(zip(sites, letters))
+def spin_word(letters: str, sites: tuple[int, ...], levels: int = 2) -> PauliString | SpinWord:
+    """Letters on different sites, in any order: a Pauli string, or the word of larger spins; I is the identity."""
+    pairs = sorted((site, letter) for site, letter in zip(sites, letters) if letter != "I")
     if levels == 2:
         return PauliString.of(dict(pairs))
     return SpinWord(tuple(letter for _, letter in pairs), tuple(site for site, _ in pairs), levels)

@@ -203,7 +203,7 @@ class OperatorSum(eqx.Module):
         numbers = self._numbers("is_hermitian")
         tol = max(_HERMITIAN, 8 * float(np.finfo(numbers.dtype).eps))
         difference = np.abs(np.asarray((self - self.adjoint()).coefficients)).max(initial=0)
-        return bool(difference <= tol * np.abs(numbers).max(initial=0))
+        return not difference > tol * np.abs(numbers).max(initial=0)  # NaN is not a difference
 
     def hermitian(self: _Self) -> _Self:
         """(O + O†) / 2, for an operator that is Hermitian up to rounding; Pauli sums then have real coefficients.
