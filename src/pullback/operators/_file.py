@@ -104,7 +104,7 @@ def read_listing(source: Path | str, *, parameter: str | None = None, products: 
         name, lines = str(path), text_lines(path)
     else:
         name, lines = f"{source[:60]!r}", source.splitlines()
-    headers = dict(match.groups() for line in lines if (match := _HEADER.fullmatch(line)))
+    headers = {match[1]: match[2] for line in lines if (match := _HEADER.fullmatch(line))}
     lines = [re.split("[#%]", line, maxsplit=1)[0] for line in lines]
     spin = float(headers["spin"]) if "spin" in headers else None
     reader = _Reader(name, parameter, products or (spin is not None and spin > 0.5))
@@ -150,7 +150,9 @@ def as_word(kind: str, term: FileTerm) -> Any:
 def real_if_close(values: Sequence[complex] | np.ndarray) -> np.ndarray:
     """The coefficients as real numbers, if their imaginary parts are rounding."""
     values = np.asarray(values, complex)
-    return values.real if np.abs(values.imag).max(initial=0) <= _REAL * np.abs(values).max(initial=0) else values
+    return (
+        np.real(values) if np.abs(np.imag(values)).max(initial=0) <= _REAL * np.abs(values).max(initial=0) else values
+    )
 
 
 class _Reader:

@@ -31,15 +31,15 @@ _Self = TypeVar("_Self", bound="OperatorSum")  # not typing.Self: the tests' che
 class Terms(NamedTuple):
     """Words and an array with a coefficient for each, as a constructor takes them."""
 
-    words: Sequence[Word]
+    words: Sequence[Any]
     coefficients: Inexact[Array, " terms"]
 
 
 class Piece(NamedTuple):
-    """`factor` times the value number `index`, as a part of the coefficient of `word`."""
+    """`factor` times the value number `place`, as a part of the coefficient of `word`."""
 
     word: Word
-    index: int
+    place: int
     factor: Number
 
 
@@ -56,7 +56,7 @@ class OperatorSum(eqx.Module):
     """
 
     coefficients: eqx.AbstractVar[Inexact[Array, " terms"]]
-    words: eqx.AbstractVar[tuple[Word, ...]]
+    words: eqx.AbstractVar[tuple[Any, ...]]
     n: eqx.AbstractVar[int]
 
     __array_ufunc__ = None  # a number of NumPy times a sum is for the sum to compute
@@ -121,7 +121,9 @@ class OperatorSum(eqx.Module):
     __radd__ = __add__
 
     def __sub__(self: _Self, other: Any) -> _Self:
-        return self + -1 * other if isinstance(other, OperatorSum) or _is_number(other) else NotImplemented
+        if not isinstance(other, OperatorSum) and not _is_number(other):
+            return NotImplemented
+        return self + -1 * other
 
     def __rsub__(self: _Self, other: Any) -> _Self:
         return -self + other
@@ -137,7 +139,9 @@ class OperatorSum(eqx.Module):
         return self._like(Terms(self.words, jnp.multiply(*_promoted(self.coefficients, other))))
 
     def __rmul__(self: _Self, other: Any) -> _Self:
-        return self * other if _is_number(other) else NotImplemented
+        if not _is_number(other):
+            return NotImplemented
+        return self * other
 
     def __truediv__(self: _Self, other: Any) -> _Self:
         if not _is_number(other):
@@ -145,7 +149,9 @@ class OperatorSum(eqx.Module):
         return self._like(Terms(self.words, jnp.divide(*_promoted(self.coefficients, other))))
 
     def __matmul__(self: _Self, other: Any) -> _Self:
-        return self._product(other, 0) if isinstance(other, OperatorSum) else NotImplemented
+        if not isinstance(other, OperatorSum):
+            return NotImplemented
+        return self._product(other, 0)
 
     def _product(self: _Self, other: "OperatorSum", exchanged: int) -> _Self:
         """self @ other + exchanged · other @ self, with what cancels between words left out."""
@@ -276,17 +282,17 @@ def anticommutator(a: OperatorSum, b: OperatorSum) -> OperatorSum:
 def gathered(pieces: Iterable[Piece], values: Inexact[Array, " values"]) -> Terms:
     """The sum of the pieces, equal words added up; words whose factors cancel are left out."""
     sums: dict[Word, dict[int, Number]] = {}
-    for word, index, factor in pieces:
+    for word, place, factor in pieces:
         own = sums.setdefault(word, {})
-        own[index] = own.get(index, 0) + factor
+        own[place] = own.get(place, 0) + factor
     entries = [(word, [(k, f) for k, f in own.items() if abs(f) > _ZERO]) for word, own in sums.items()]
     entries = [(word, own) for word, own in entries if own]
     words = [word for word, _ in entries]
     row = np.array([i for i, (_, own) in enumerate(entries) for _ in own], int)
     index = np.array([k for _, own in entries for k, _ in own], int)
     factor = np.array([f for _, own in entries for _, f in own], complex)
-    if not factor.imag.any():
-        factor = factor.real
+    if not np.imag(factor).any():
+        factor = np.real(factor)
     if index.size == len(words) == values.shape[0] and (index == row).all() and (factor == 1).all():
         return Terms(words, values)
     dtype = np.promote_types(values.dtype, np.complex64) if np.iscomplexobj(factor) else values.dtype
