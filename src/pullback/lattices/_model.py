@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Inexact
 
 from pullback.core import InputError
-from pullback.lattices._locals import model_locals
+from pullback.lattices._locals import model_locals, real_if_possible
 from pullback.lattices._products import Plan, plan
 from pullback.lattices._sector import Sector
 from pullback.lattices._sector_model import SectorModel, check_size, sector_model
@@ -68,7 +68,7 @@ class Model(eqx.Module):
         theta = self._theta()
         entries = [(word, a, value) for a, term in enumerate(terms(*key)) for word, value in term]
         factors = np.array([value for _, _, value in entries], complex)
-        factors = factors if factors.imag.any() else factors.real
+        factors = real_if_possible(factors)
         owner = np.array([a for _, a, _ in entries], int)
         dtype = np.promote_types(theta.dtype, np.complex64) if np.iscomplexobj(factors) else theta.dtype
         coefficients = theta[owner].astype(dtype) * jnp.asarray(factors, dtype)

@@ -78,7 +78,7 @@ def symmetrised(space: Space, terms: list[Term], moves: list[Move], numbers: boo
     conditions = np.zeros((len(rows), len(terms)), complex)
     for row, values in zip(conditions, rows.values()):
         row[[*values]] = [*values.values()]
-    conditions = np.concatenate([conditions.real, conditions.imag])
+    conditions = np.concatenate([np.real(conditions), np.imag(conditions)])
     conditions = np.unique(conditions.round(12), axis=0)
     return Symmetrised(
         [tuple(average.items()) for average in chosen], mix, conditions[np.abs(conditions).max(axis=1, initial=0) > 0]

@@ -150,9 +150,8 @@ def as_word(kind: str, term: FileTerm) -> Any:
 def real_if_close(values: Sequence[complex] | np.ndarray) -> np.ndarray:
     """The coefficients as real numbers, if their imaginary parts are rounding."""
     values = np.asarray(values, complex)
-    return (
-        np.real(values) if np.abs(np.imag(values)).max(initial=0) <= _REAL * np.abs(values).max(initial=0) else values
-    )
+    rounding = np.abs(np.imag(values)).max(initial=0) <= _REAL * np.abs(values).max(initial=0)
+    return np.real(values) if rounding else values
 
 
 class _Reader:

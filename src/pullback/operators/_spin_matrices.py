@@ -48,10 +48,8 @@ def ordered(letters: str, levels: int) -> tuple[tuple[str, Number], ...]:
         return ((letters, 1.0),)
     coefficients = solve @ product_matrix(letters, levels).reshape(-1)
     largest = np.abs(coefficients).max(initial=0)
-    parts = (
-        np.where(np.abs(part) > _SMALL * largest, part, 0) for part in (np.real(coefficients), np.imag(coefficients))
-    )
-    real, imaginary = (np.round(part, 12) for part in parts)
+    both = np.stack([np.real(coefficients), np.imag(coefficients)])
+    real, imaginary = np.where(np.abs(both) > _SMALL * largest, both, 0).round(12)
     return tuple((name, complex(re, im)) for name, re, im in zip(names, real, imaginary) if re or im)
 
 
