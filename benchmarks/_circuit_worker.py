@@ -36,9 +36,10 @@ def of_pullback(task, n, depth, dtype):
     import jax
     import jax.numpy as jnp
 
-    from pullback.circuits import expect, heisenberg, variational_circuit
+    from pullback.circuits import expect, variational_circuit
+    from pullback.operators import heisenberg
 
-    circuit, hamiltonian = variational_circuit(n, depth), heisenberg(n)
+    circuit, hamiltonian = variational_circuit(n, depth), heisenberg(n, 4.0)
     theta = jnp.asarray(angles(n, depth), dtype)
 
     def energy(theta):

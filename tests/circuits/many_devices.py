@@ -60,7 +60,7 @@ def check_one_process():
     assert spread.addressable_shards[0].data.shape == (1 << (N - 3),)
     np.testing.assert_allclose(spread, exact, atol=1e-11)
 
-    h = qc.heisenberg(N) + qc.PauliSum(N, {"X8 Y0": 0.3, "Y1": 0.5, "X0 X1 X2": 0.2})
+    h = operators.heisenberg(N, 4.0) + operators.PauliSum(N, {"X8 Y0": 0.3, "Y1": 0.5, "X0 X1 X2": 0.2})
     for layered in (circuit, qc.variational_circuit(N, 5)):
         theta = jnp.asarray(RNG.uniform(0, 6, layered.n_parameters))
         d = jnp.asarray(RNG.normal(size=theta.shape))
@@ -86,7 +86,7 @@ def check_one_process():
     text = jax.jit(lambda c: qc.state(c, mesh=MESH)).lower(inner).compile().as_text()
     assert not any(word in text for word in ("all-to-all(", "all-gather(", "collective-permute(", "all-reduce("))
 
-    for wrong in (qc.Circuit(8, [qc.X]), qc.Circuit(N, [qc.TimeEvolution(qc.heisenberg(N), 0.1)])):
+    for wrong in (qc.Circuit(8, [qc.X]), qc.Circuit(N, [qc.TimeEvolution(operators.heisenberg(N, 4.0), 0.1)])):
         try:
             qc.state(wrong, mesh=MESH)
         except InputError:
@@ -97,7 +97,7 @@ def check_one_process():
 def check_two_processes():
     circuit = qc.variational_circuit(N, 4)
     theta = jnp.asarray(np.random.default_rng(1).uniform(0, 6, circuit.n_parameters))
-    h = qc.heisenberg(N)
+    h = operators.heisenberg(N, 4.0)
 
     def energy(theta, mesh):
         return qc.expect(h, circuit.with_parameters(theta), mesh=mesh)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pullback import circuits as qc
+from pullback import operators
 from pullback.core import InputError, MissingDerivativeError
 from tests.circuits import dense
 
@@ -20,7 +21,7 @@ def test_bloch_sphere():
 
 def test_natural_gradient():
     """E = cos θ has the natural gradient -4 sin θ."""
-    z = qc.PauliSum(1, {"Z0": 1.0})
+    z = operators.PauliSum(1, {"Z0": 1.0})
     (found,) = qc.natural_gradient(z, qc.Circuit(1, [qc.Ry(0.7)]), damping=1e-12)
     np.testing.assert_allclose(found, -4 * np.sin(0.7), rtol=1e-10)
     with pytest.raises(InputError, match="damping"):
@@ -41,17 +42,19 @@ def test_shifts():
         qc.rotor("X0 Y1 Z2", 0.45),
         qc.put((2, 0), qc.Rxx(0.2)),
     ]
-    circuit, h = qc.Circuit(3, blocks), qc.heisenberg(3)
+    circuit, h = qc.Circuit(3, blocks), operators.heisenberg(3, 4.0)
     exact = jax.grad(lambda theta: qc.expect(h, circuit.with_parameters(theta)))(circuit.parameters)
     np.testing.assert_allclose(qc.parameter_shift(h, circuit), exact, atol=1e-13)
     with pytest.raises(InputError, match="no shift rule"):
-        qc.parameter_shift(qc.heisenberg(2), qc.Circuit(2, [qc.TimeEvolution(qc.heisenberg(2), 0.1)]))
+        qc.parameter_shift(
+            operators.heisenberg(2, 4.0), qc.Circuit(2, [qc.TimeEvolution(operators.heisenberg(2, 4.0), 0.1)])
+        )
 
 
 @pytest.mark.slow
 def test_natural_gradient_without_a_matrix():
     """The same as with it, for a metric that is far from diagonal."""
-    circuit, h = qc.variational_circuit(4, 2), qc.transverse_ising(4)
+    circuit, h = qc.variational_circuit(4, 2), operators.transverse_ising(4)
     circuit = circuit.with_parameters(np.random.default_rng(0).uniform(0, 6, circuit.n_parameters))
     expected = qc.natural_gradient(h, circuit, damping=1e-3)
     found = jax.jit(lambda c: qc.natural_gradient(h, c, damping=1e-3, matrix_free=True))(circuit)
@@ -69,7 +72,7 @@ def test_on_a_processor():
         qc.put((1, 0), qc.fSim(0.5, 0.8)),
         qc.control(0, qc.put(1, qc.Rx(0.6))),
     ]
-    circuit, h = qc.Circuit(2, blocks), qc.heisenberg(2)
+    circuit, h = qc.Circuit(2, blocks), operators.heisenberg(2, 4.0)
     hamiltonian = np.asarray(h.matrix())
     energy = qc.on_processor(circuit, lambda c: measured(c, hamiltonian))
     np.testing.assert_allclose(energy(circuit.parameters), qc.expect(h, circuit), atol=1e-13)

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from pullback import circuits as qc
+from pullback import operators
 from pullback.core import InputError
 
-SUM = qc.PauliSum(2, {"Z0": 1.0, "X0 X1": 0.5})
+SUM = operators.PauliSum(2, {"Z0": 1.0, "X0 X1": 0.5})
 BELL = [qc.put(0, qc.H), qc.put((0, 1), qc.CNOT)]
 PSI, KEY = qc.zero_state(2), jax.random.key(0)
 PAIR = qc.Circuit(2, BELL)
-STRINGS = SUM.strings
 
 
 def random_states(*shape):
@@ -43,7 +43,7 @@ def random_states(*shape):
         (lambda: qc.Circuit(1, qc.layers(qc.Rx(0.0), np.zeros((0, 2)))), "2 columns, but the block has 1"),
         (lambda: qc.matrix_gate([["a", "b"], ["c", "d"]]), "matrix_gate: .* not an array of numbers"),
         (lambda: qc.matrix_gate([[1, 1], [0, 1]]), "differs from 1"),
-        (lambda: qc.TimeEvolution(np.eye(2), 0.3), "must be a PauliSum, not ndarray"),
+        (lambda: qc.TimeEvolution(np.eye(2), 0.3), "needs a PauliSum, not ndarray"),
         (lambda: qc.Circuit(2.5, []), "Circuit: n = 2.5; the number of qubits must be an integer"),
         (lambda: qc.Circuit(2.0, []), "must be an integer"),
         (lambda: qc.Circuit("a", []), "must be an integer"),
@@ -51,18 +51,9 @@ def random_states(*shape):
         (lambda: qc.Circuit(1, [qc.Rx(2**70)]), "an angle is not a number"),
         (lambda: qc.zero_state(0), "zero_state: .* at least one qubit"),
         (lambda: qc.state(qc.Circuit(127, [qc.put(126, qc.H)])), "more than 40 qubits"),
-        (lambda: qc.PauliSum(2.5, {"Z0": 1.0}), "PauliSum: n = 2.5; the number of qubits must be an integer"),
-        (lambda: qc.PauliSum(0, {}), "at least one qubit"),
-        (lambda: qc.PauliSum(2, {"Z0": "a"}), "must be real numbers"),
-        (lambda: qc.PauliSum(2, {"Z0": None}), "must be real numbers"),
-        (lambda: qc.PauliSum(2, {"Z0": 1j}), "must be real numbers"),
-        (lambda: qc.PauliSum(2, {"Z0": [1.0, 2.0]}), "must be real numbers"),
-        (lambda: qc.PauliSum.of(2, STRINGS, jnp.ones(2, complex)), "needs 2 real coefficients.*complex"),
-        (lambda: qc.PauliSum.of(2, STRINGS, jnp.ones(3)), r"needs 2 real coefficients.*\(3,\)"),
-        (lambda: SUM * 1j, "by a real number"),
-        (lambda: SUM / "a", "by a real number"),
-        (lambda: qc.PauliSum.from_string("0.5 2 Z0"), "cannot read '2'"),
-        (lambda: qc.PauliSum.from_string("0.5.1 Z0"), "'0.5.1' is not a number"),
+        (lambda: qc.expect(1j * SUM, PAIR), "expect: the coefficients are complex; hermitian"),
+        (lambda: qc.TimeEvolution(1j * SUM, 0.3), "TimeEvolution: the coefficients are complex"),
+        (lambda: qc.TimeEvolution(operators.FermionSum(2, {"0^ 0": 1.0}), 0.3), r"not FermionSum. to_paulis\(\)"),
         (lambda: qc.expect(PAIR, SUM), r"expect\(observable, circuit, …\).*not Circuit and PauliSum"),
         (lambda: qc.expect(3.0, PAIR), r"expect\(observable, circuit, …\)"),
         (
@@ -105,8 +96,8 @@ def test_refused(wrong, message):
         (qc.layers(qc.Rx(0.0), np.zeros((0, 1))), qc.chain()),
         # the evolution does not touch qubit 2 of its three
         (
-            qc.control(2, qc.TimeEvolution(qc.PauliSum(3, {"Z0": 1.0, "X1": 0.2}), 0.3)),
-            qc.control(2, qc.TimeEvolution(qc.PauliSum(2, {"Z0": 1.0, "X1": 0.2}), 0.3)),
+            qc.control(2, qc.TimeEvolution(operators.PauliSum(3, {"Z0": 1.0, "X1": 0.2}), 0.3)),
+            qc.control(2, qc.TimeEvolution(operators.PauliSum(2, {"Z0": 1.0, "X1": 0.2}), 0.3)),
         ),
     ],
 )
@@ -121,8 +112,8 @@ def test_accepted(block, same):
     [
         (SUM / 2, SUM * 0.5),
         (sum([SUM, SUM]), SUM + SUM),
-        (qc.PauliSum.from_string("0.5 X0 X1 - 2 Z0"), qc.PauliSum(2, {"X0 X1": 0.5, "Z0": -2.0})),
-        (qc.PauliSum.from_string("1e-1  X0*X1 + 2 * Z0 + 3"), qc.PauliSum(2, {"X0 X1": 0.1, "Z0": 2.0, "I": 3.0})),
+        (operators.PauliSum.from_string("0.5 X0 X1 - 2 Z0"), operators.PauliSum(2, {"X0 X1": 0.5, "Z0": -2.0})),
+        (operators.PauliSum.from_string("1e-1 X0*X1 + 3*I"), operators.PauliSum(2, {"X0 X1": 0.1, "I": 3.0})),
     ],
 )
 def test_sums(found, expected):
@@ -132,7 +123,7 @@ def test_sums(found, expected):
 def test_shared_over_number_keeps_one_parameter():
     a = qc.shared("a", 0.6)
     circuit = qc.Circuit(1, [qc.Rx(a / 2), qc.Ry(a)])
-    z = qc.PauliSum(1, {"Z0": 1.0})
+    z = operators.PauliSum(1, {"Z0": 1.0})
     slope = jax.grad(lambda t: qc.expect(z, circuit.with_parameters(t)))(circuit.parameters)
     exact = -0.5 * np.sin(0.3) * np.cos(0.6) - np.cos(0.3) * np.sin(0.6)
     np.testing.assert_allclose(slope, [exact], atol=1e-14)
@@ -150,7 +141,7 @@ def test_mixed_precisions():
 def test_half_precision(half):
     """States and parameters are promoted; derivatives come back in the precision of what they are by."""
     assert qc.state(qc.Circuit(1, [qc.H]), qc.zero_state(1, half)).dtype == jnp.complex64
-    z = qc.PauliSum(1, {"Z0": 1.0})
+    z = operators.PauliSum(1, {"Z0": 1.0})
     angle = half(0.5)
     circuit = qc.Circuit(1, [qc.Rx(angle), qc.Rx(angle)])
     assert circuit.parameters.dtype == half

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pullback import circuits as qc
+from pullback import operators
 from pullback.core import InputError
 from tests.circuits import dense
 from tests.circuits.test_qasm import HEAD2, HEAD3
@@ -39,7 +40,7 @@ if (c[1]) { ctrl @ p(a - b) q[2], q[0]; h q[2]; } else { rz(a * int(c)) q[0]; h 
 reset q[1]; ry(0.5*a) q[1]; cx q[2], q[1];
 """
 )
-OBSERVABLE = qc.PauliSum(3, {"Z0 Z1": 0.3, "X2": 0.7, "Y0": 0.2, "Z2": -0.4})
+OBSERVABLE = operators.PauliSum(3, {"Z0 Z1": 0.3, "X2": 0.7, "Y0": 0.2, "Z2": -0.4})
 POINT = jnp.array([0.4, 0.9])
 
 
@@ -141,7 +142,7 @@ def test_deferred_where_nothing_is_used_again():
 
 def test_measured_at_the_end_has_no_phases():
     program = qc.MeasuredCircuit.from_qasm(HEAD2 + "qreg q[2];creg c[1];h q;measure q[0]->c[0];")
-    observable = qc.PauliSum(2, {"X0": 1.0, "X1": 0.25})
+    observable = operators.PauliSum(2, {"X0": 1.0, "X1": 0.25})
     np.testing.assert_allclose(program.expect(observable), 0.25, atol=1e-15)
     np.testing.assert_allclose(qc.expect(observable, program.circuit), 1.25, atol=1e-15)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pullback import circuits as qc
+from pullback import operators
 from pullback.circuits import _native as native
 from pullback.core import Uncompute
 
@@ -62,7 +63,7 @@ def irregular(N, gates):
 def results(circuit, dtype):
     rng, N = np.random.default_rng(1), circuit.n
     psi = rng.normal(size=(3, 1 << N)) / 2 ** (N / 2)
-    h = qc.heisenberg(N)
+    h = operators.heisenberg(N, 4.0)
 
     def energy(theta, psi):
         return jnp.sum(jnp.array([1.0, -0.5, 2.0]) * qc.expect(h, circuit.with_parameters(theta), psi))
@@ -98,7 +99,7 @@ def test_same_as_without(circuit, dtype, monkeypatch):
 @pytest.mark.slow
 def test_reverse_over_reverse(monkeypatch):
     circuit = repeated(N, 5)
-    h = qc.heisenberg(N)
+    h = operators.heisenberg(N, 4.0)
 
     def value(theta):
         gradient = jax.grad(lambda t: qc.expect(h, circuit.with_parameters(t)))(theta)
@@ -115,7 +116,9 @@ def test_states_in_between(monkeypatch):
     circuit = repeated(N, 5)
 
     def energy(theta):
-        return qc.expect(qc.heisenberg(N), circuit.with_parameters(theta), adjoint=Uncompute(checkpoint_every=2))
+        return qc.expect(
+            operators.heisenberg(N, 4.0), circuit.with_parameters(theta), adjoint=Uncompute(checkpoint_every=2)
+        )
 
     fast = jax.jit(jax.grad(energy))(circuit.parameters)
     monkeypatch.setattr(native, "is_available", lambda: False)
@@ -126,7 +129,7 @@ def test_states_in_between(monkeypatch):
 def test_batches():
     """`vmap` over parameters gives what one call after the other gives."""
     circuit = repeated(N, 5)
-    h = qc.heisenberg(N)
+    h = operators.heisenberg(N, 4.0)
     gradient = jax.grad(lambda t: qc.expect(h, circuit.with_parameters(t)))
     theta = circuit.parameters + jnp.arange(3.0)[:, None]
     np.testing.assert_allclose(jax.jit(jax.vmap(gradient))(theta)[2], jax.jit(gradient)(theta[2]), atol=1e-13)
@@ -146,7 +149,7 @@ def test_matrices_too_large():
 
 def test_loops_around_circuits():
     """Hessian-vector products through `lax.map`; the sum over a is cos(a t)."""
-    circuit, h = qc.Circuit(1, [qc.put(0, qc.Rx(0.3))]), qc.PauliSum(1, {"Z0": 1.0})
+    circuit, h = qc.Circuit(1, [qc.put(0, qc.Rx(0.3))]), operators.PauliSum(1, {"Z0": 1.0})
 
     def total(t):
         return jnp.sum(jax.lax.map(lambda a: qc.expect(h, circuit.with_parameters(a * t)), jnp.arange(3.0)))

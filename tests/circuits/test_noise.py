@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pullback import circuits as qc
+from pullback import operators
 from pullback.core import InputError
 from pullback.trust import check_derivatives
 from tests.circuits import dense
@@ -70,7 +71,7 @@ def noisy(n, rng, channels):
     for letters in ("XYZ", "YYI", "IZY"):
         P = dense.pauli(letters)
         add(qc.rotor(" ".join(f"{a}{q}" for q, a in enumerate(letters) if a != "I"), 0.7), [dense.exp_pauli(P, 0.7)])
-    H = qc.PauliSum(n, {"Y0 X1": 0.3, "Z0": 0.4, "Y2": 0.8})
+    H = operators.PauliSum(n, {"Y0 X1": 0.3, "Z0": 0.4, "Y2": 0.8})
     w, v = np.linalg.eigh(np.asarray(H.matrix()))
     add(qc.TimeEvolution(H, 0.6), [v * np.exp(-0.6j * w) @ v.conj().T])
     order = rng.permutation(len(blocks))
@@ -91,7 +92,7 @@ def test_density_matrix():
     rho = a @ a.conj().T / np.trace(a @ a.conj().T)
     exact = evolved(maps, rho)
     np.testing.assert_allclose(qc.density_matrix(circuit, jnp.asarray(rho)), exact, atol=1e-12)
-    H = qc.heisenberg(3)
+    H = operators.heisenberg(3, 4.0)
     np.testing.assert_allclose(
         qc.expect(H, circuit, jnp.asarray(rho)), np.trace(np.asarray(H.matrix()) @ exact).real, atol=1e-12
     )
@@ -107,7 +108,7 @@ def layered(p, angles, n=2):
     return qc.Circuit(n, [qc.H, qc.layers(layer, angles)])
 
 
-OBSERVABLE = qc.PauliSum(2, {"X0 Y1": 0.3, "Z0": 1.0, "Y0 Y1": 0.5, "X1": -0.7})
+OBSERVABLE = operators.PauliSum(2, {"X0 Y1": 0.3, "Z0": 1.0, "Y0 Y1": 0.5, "X1": -0.7})
 
 
 def energy(p, angles):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pullback import circuits as qc
+from pullback import operators
 from pullback.core import InputError
 from tests.circuits import dense
 
@@ -89,7 +90,7 @@ def test_round_trip():
         qc.control(1, qc.put(0, qc.Ry(0.4)), values=0),
         qc.control(2, qc.put(0, qc.U3(0.1, 0.2, 0.3))),
         qc.rotor("X0 Y1 Z2", 0.7),
-        qc.TimeEvolution(qc.PauliSum(3, {"Z0 Z1": 0.3, "Z2": -0.4}), 0.9),
+        qc.TimeEvolution(operators.PauliSum(3, {"Z0 Z1": 0.3, "Z2": -0.4}), 0.9),
         qc.put(2, qc.matrix_gate(dense.u3(0.4, 0.5, 0.6) * np.exp(0.3j))),
         qc.control(0, qc.put(2, qc.matrix_gate(dense.u3(2.8, 0.5, 0.6) * np.exp(0.3j)))),
         qc.put((2, 0), qc.daggered(qc.iSWAP)),
@@ -278,6 +279,6 @@ def test_what_cannot_be_written():
     with pytest.raises(InputError, match="matrix on several qubits"):
         qc.Circuit(2, [qc.matrix_gate(np.eye(4))]).to_qasm()
     with pytest.raises(InputError, match="do not commute"):
-        qc.Circuit(2, [qc.TimeEvolution(qc.transverse_ising(2), 0.1)]).to_qasm()
+        qc.Circuit(2, [qc.TimeEvolution(operators.transverse_ising(2), 0.1)]).to_qasm()
     with pytest.raises(InputError, match="no channels"):
         qc.Circuit(1, [qc.bit_flip(0.1)]).to_qasm()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pullback import circuits as qc
+from pullback import operators
 from pullback.circuits import _expansion as expansion
 from pullback.circuits import _native as native
 from pullback.circuits import _schedule as scheduling
@@ -219,7 +220,7 @@ def test_repetitions_that_touch(second, tail, accelerated, monkeypatch):
 
     psi = product()
     np.testing.assert_allclose(qc.state(circuit), psi, atol=1e-13)
-    h = qc.PauliSum(3, {"Z0 X1": 1.0, "Y2": 0.5, "X2": 0.7})
+    h = operators.PauliSum(3, {"Z0 X1": 1.0, "Y2": 0.5, "X2": 0.7})
     H = dense.pauli("ZXI") + 0.5 * dense.pauli("IIY") + 0.7 * dense.pauli("IIX")
     exact = [(psi.conj() @ H @ product(k)).real for k, spec in enumerate(specs) if spec[0] in dense.ROTATION]
     gradient = jax.grad(lambda theta: qc.expect(h, circuit.with_parameters(theta)))(circuit.parameters)
@@ -234,7 +235,7 @@ def test_words_in_full(seed, monkeypatch):
     if seed % 2:
         monkeypatch.setattr(native, "is_available", lambda: False)
     np.testing.assert_allclose(qc.state(circuit), psi, atol=1e-12)
-    theta, h = np.asarray(circuit.parameters), qc.heisenberg(circuit.n)
+    theta, h = np.asarray(circuit.parameters), operators.heisenberg(circuit.n, 4.0)
     d = np.random.default_rng(seed).normal(size=theta.shape)
     d /= max(np.linalg.norm(d), 1)
     H, plain = np.asarray(h.matrix()), scheduling.plain(circuit.program)
@@ -470,6 +471,6 @@ def test_faults_on_many_devices(monkeypatch):
 
 
 def test_input_errors_are_no_faults():
-    h = qc.transverse_ising(7, 0.7)
+    h = operators.transverse_ising(7, 0.7)
     with pytest.raises(InputError, match="strings that do not commute"):
         qc.state(qc.Circuit(8, [qc.control(7, qc.TimeEvolution(h, 0.1))]))

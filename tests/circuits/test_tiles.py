@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pullback import circuits as qc
+from pullback import operators
 from pullback.circuits import _kernels as kernels
 from pullback.circuits import _native as native
 from pullback.core import Checkpoint
@@ -46,7 +47,7 @@ def circuit():
     return qc.Circuit(N, qc.layers(block, jnp.zeros((2, PER_LAYER))))
 
 
-H = qc.PauliSum(N, {"X8 Y4 Z13": 1.0, "Z1": 1.0})
+H = operators.PauliSum(N, {"X8 Y4 Z13": 1.0, "Z1": 1.0})
 
 
 def shifted(theta, *components):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from pullback.circuits import PauliSum
 from pullback.core import InputError
 from pullback.experiments.trotter_dynamics import TrotterDynamics, commuting_sets, exact_flow
+from pullback.operators import PauliSum
 from pullback.runs import Run
 from tests.spins import pauli_sum
 
@@ -26,7 +26,7 @@ def transverse(n, g, t):
 def test_ising_ring():
     """The reference agrees with free fermions, and errors have the orders of the formulas."""
     n, g, T = 8, 0.7, 1.5
-    experiment = TrotterDynamics(qubits=n, field=g, initial="plus", time=T, steps=16, orders=(1, 4))
+    experiment = TrotterDynamics(qubits=n, g=g, initial="plus", time=T, steps=16, orders=(1, 4))
     H = experiment.prepare()
     result = experiment.run(H, Run.null())
     energy = result.arrays["energy"]
@@ -47,7 +47,7 @@ def test_file_and_sensitivities(tmp_path):
     experiment = TrotterDynamics(hamiltonian=file, initial="neel", time=0.9, steps=3, orders=(2,))
     H = experiment.prepare()
     sets = commuting_sets(H)
-    assert [[str(p) for p in s.strings] for s in sets] == [["X0 X1", "Y0 Y1", "X2"], ["Z1 Z2"]]
+    assert [[str(p) for p in s.words] for s in sets] == [["X0 X1", "Y0 Y1", "X2"], ["Z1 Z2"]]
     result = experiment.run(H, Run.null())
     parts = [pauli_sum(3, [(1.0, "XXI"), (0.8, "YYI"), (-0.4, "IIX")]), pauli_sum(3, [(0.3, "IZZ")])]
     M = pauli_sum(3, [(1 / 3, {q: "Z"}) for q in range(3)])

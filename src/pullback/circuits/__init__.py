@@ -54,7 +54,6 @@ from pullback.circuits._circuit import Circuit, gate_count
 from pullback.circuits._geometry import natural_gradient, on_processor, parameter_shift, quantum_geometric_tensor
 from pullback.circuits._layouts import variational_circuit
 from pullback.circuits._measured import MeasuredCircuit
-from pullback.circuits._pauli import PauliString, PauliSum, heisenberg, transverse_ising
 from pullback.circuits._program import Operation
 from pullback.circuits._qasm_read import qasm_includes
 from pullback.circuits._states import (
@@ -125,10 +124,6 @@ __all__ = [
     "phase_flip",
     "thermal_relaxation",
     # operators
-    "PauliString",
-    "PauliSum",
-    "heisenberg",
-    "transverse_ising",
     # states and measurements
     "Estimate",
     "density_matrix",

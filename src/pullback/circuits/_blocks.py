@@ -15,9 +15,9 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Num
 
 from pullback.circuits._gates import KINDS
-from pullback.circuits._input import integers, is_numeric
-from pullback.circuits._pauli import PauliString, PauliSum
+from pullback.circuits._input import hermitian_sum, integers, is_numeric
 from pullback.core import InputError
+from pullback.operators import PauliString, PauliSum
 
 _UNITARY_TOLERANCE = 1e-6
 
@@ -148,7 +148,7 @@ class Rotor(Block):
 
     @property
     def n(self) -> int:
-        return max(self.string.qubits, default=0) + 1
+        return self.string.extent or 1
 
 
 class Evolution(Block):
@@ -360,11 +360,9 @@ def TimeEvolution(hamiltonian: PauliSum, time: Any) -> Block:
     Commuting strings become rotors. Otherwise up to six qubits become a matrix, and more a Chebyshev series in H.
 
     Raises:
-        InputError: the Hamiltonian is not a `PauliSum`.
+        InputError: the Hamiltonian is not a `PauliSum` with real coefficients.
     """
-    if not isinstance(hamiltonian, PauliSum):
-        raise InputError(f"TimeEvolution: the Hamiltonian must be a PauliSum, not {type(hamiltonian).__name__}.")
-    return Evolution(hamiltonian, time)
+    return Evolution(hermitian_sum("TimeEvolution", hamiltonian), time)
 
 
 def matrix_gate(matrix: Num[ArrayLike, "d d"], *, unitary: bool = True) -> Block:
@@ -406,9 +404,9 @@ def qubits_of(block: Block) -> set[int]:
         case Layers() | Daggered():
             return qubits_of(block.block)
         case Rotor():
-            return set(block.string.qubits)
+            return set(block.string.sites)
         case Evolution():
-            return {q for string in block.hamiltonian.strings for q in string.qubits}
+            return {q for string in block.hamiltonian.words for q in string.sites}
     return set(range(block.n))
 
 

@@ -28,12 +28,13 @@ class Circuit(eqx.Module):
     circuit works. The rest is fixed; circuits that differ in leaves only share compiled code.
 
     Examples:
-        >>> from pullback.circuits import CNOT, H, Rx, expect, heisenberg, put
+        >>> from pullback.circuits import CNOT, H, Rx, expect, put
+        >>> from pullback.operators import heisenberg
         >>> circuit = Circuit(2, [put(0, H), put((0, 1), CNOT), put(1, Rx(0.3))])
         >>> circuit.n_parameters, circuit.depth
         (1, 3)
-        >>> f"{expect(heisenberg(2), circuit):.6f}"
-        '2.000000'
+        >>> f"{expect(heisenberg(2, 4.0), circuit):.6f}"
+        '1.000000'
     """
 
     parameters: Float[Array, " parameters"]

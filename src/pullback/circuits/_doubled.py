@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from pullback.circuits._circuit import Circuit
-from pullback.circuits._pauli import PauliString
 from pullback.circuits._program import Operation, Program
+from pullback.operators import PauliString
 
 
 def doubled(circuit: Circuit) -> Circuit:
@@ -65,5 +65,5 @@ def _on_columns(o: Operation, n: int) -> Operation:
     def moved(qubits):
         return tuple(q + n for q in qubits)
 
-    strings = tuple(PauliString(s.letters, moved(s.qubits)) for s in o.strings)
+    strings = tuple(PauliString(s.letters, moved(s.sites)) for s in o.strings)
     return o._replace(qubits=moved(o.qubits), controls=moved(o.controls), strings=strings, conjugate=True)

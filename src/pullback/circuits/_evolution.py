@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from pullback.circuits._kernels import Layout, Move, permute
-from pullback.circuits._pauli import PauliString, PauliSum
 from pullback.krylov import expm_multiply
+from pullback.operators import PauliString, PauliSum, Terms
 
 
 class Evolution:
@@ -38,7 +38,7 @@ class Evolution:
         raise NotImplementedError("times and coefficients cannot leave the unitary matrices")
 
     def _evolve(self, V, u):
-        H, t = PauliSum.of(self.n, self.strings, u[0, 1:]), -1j * u[0, 0]
+        H, t = PauliSum(self.n, Terms(self.strings, u[0, 1:])), -1j * u[0, 0]
         if self.conjugate:
             psi = jnp.conj(expm_multiply(H, V[0] - 1j * V[1], t, hermitian=True))
         else:

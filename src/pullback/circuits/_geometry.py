@@ -10,11 +10,11 @@ from jaxtyping import Array, ArrayLike, Complex, Float, Inexact
 
 from pullback.circuits._circuit import Circuit
 from pullback.circuits._gates import KINDS
-from pullback.circuits._pauli import PauliSum
 from pullback.circuits._program import Operation, Program
 from pullback.circuits._states import expect, observables, state
 from pullback.core import InputError
 from pullback.external import primitive
+from pullback.operators import PauliSum
 
 _ROOT = float(np.sqrt(2.0))
 # Shifts and weights: f' = Σ w (f(x + s) − f(x − s)), for generators with the gap 1, and with the gaps 1/2 and 1.

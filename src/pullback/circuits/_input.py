@@ -1,4 +1,4 @@
-"""What is given from outside: numbers of qubits, integers, numbers and their precision."""
+"""What is given from outside: numbers of qubits, integers, Hermitian sums, and the precision of numbers."""
 
 import operator
 from typing import Any
@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pullback.core import InputError
+from pullback.operators import FermionSum, PauliSum
 
 
 def qubit_count(name: str, n: Any) -> int:
@@ -44,10 +45,24 @@ def is_numeric(dtype: Any) -> bool:
     return jnp.issubdtype(dtype, jnp.number) or jnp.issubdtype(dtype, jnp.bool_)
 
 
-def is_real(value: Any) -> bool:
-    """Whether the value is one real number, or stands for one."""
-    dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
-    return is_numeric(dtype) and not jnp.issubdtype(dtype, jnp.complexfloating) and np.shape(value) == ()
+def hermitian_sum(name: str, given: Any) -> PauliSum:
+    """What is given as a Hamiltonian or an observable, a Hermitian sum of Pauli strings.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(given, PauliSum):
+        raise InputError(f"{name}: needs a PauliSum, not {type(given).__name__}.{sum_hint(given)}")
+    if jnp.iscomplexobj(given.coefficients):
+        raise InputError(f"{name}: the coefficients are complex; hermitian() makes those of a Hermitian sum real.")
+    return given
+
+
+def sum_hint(given: Any = None) -> str:
+    """How to make a sum of Pauli strings of what is none."""
+    if isinstance(given, str):
+        return f" PauliSum.from_string({given!r}) reads a string."
+    return " to_paulis().hermitian() makes a PauliSum of fermions." if isinstance(given, FermionSum) else ""
 
 
 def at_least_single(dtype: Any) -> Any:

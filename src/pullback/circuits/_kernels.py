@@ -30,8 +30,8 @@ import numpy as np
 
 from pullback.circuits import _tiles as tiles
 from pullback.circuits._gates import Masks
-from pullback.circuits._pauli import flipped
 from pullback.core import fused
+from pullback.operators import flipped
 
 Layout = np.ndarray
 _BLOCK = 3  # bits whose transition matrices come from one product of matrices

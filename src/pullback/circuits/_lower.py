@@ -17,9 +17,9 @@ import numpy as np
 
 from pullback.circuits._gates import DIAGONAL, KINDS, PERMUTATIONS, Masks, Pair, pair_of_rotor, pairs_of
 from pullback.circuits._order import bits_of, mask_of
-from pullback.circuits._pauli import PauliString
 from pullback.circuits._program import Operation, Program
 from pullback.core import InputError
+from pullback.operators import PauliString
 
 LARGEST_MATRIX = 6  # qubits of an evolution that is turned into a matrix
 
@@ -113,7 +113,7 @@ def steps_of(operation: Operation, n: int) -> list[Step]:
         rotors = [r._replace(factors=(2 * r.factors[0],)) for r in rotors]
         return [_pair_step(r, touched, controls, values, (first + k,)) for k, r in enumerate(rotors)]
     if len(targets) <= LARGEST_MATRIX:
-        own = tuple(s._replace(qubits=tuple(map(operation.qubits.index, s.qubits))) for s in strings)
+        own = tuple(s._replace(sites=tuple(map(operation.qubits.index, s.sites))) for s in strings)
         return [Step("matrix", touched, masks, "evolution", (0,), (1.0,), (-1,), own, first, targets=targets)]
     if operation.controls:
         raise InputError(

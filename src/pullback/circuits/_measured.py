@@ -15,13 +15,13 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from pullback.circuits._circuit import Circuit
 from pullback.circuits._deferred import Deferred, Event, Gates, Guard, Reset, deferred
 from pullback.circuits._order import bits_of
-from pullback.circuits._pauli import PauliSum
 from pullback.circuits._program import Program
 from pullback.circuits._qasm_outcomes import where_true
 from pullback.circuits._qasm_read import read_qasm
 from pullback.circuits._states import expect, mean, observables, probabilities, sample, state, zero_state
 from pullback.circuits._trajectories import Estimate
 from pullback.core import InputError, complex_dtype
+from pullback.operators import PauliSum, Terms
 
 _MOST_BRANCHES = 20  # outcomes that are enumerated
 _MOST_BITS = 24  # of a table of probabilities
@@ -119,9 +119,9 @@ class MeasuredCircuit(eqx.Module):
         """
         circuit, measured = self.circuit, set(self._deferred.holders)
         several = _widened("MeasuredCircuit.expect", observable, self.gates, circuit.n)
-        dephased = [any(q in measured and a in "XY" for q, a in zip(s.qubits, s.letters)) for s in several.strings]
+        dephased = [any(q in measured and a in "XY" for q, a in zip(s.sites, s.letters)) for s in several.words]
         kept = jnp.where(np.array(dephased, bool), 0, several.coefficients)
-        return expect(PauliSum.of(circuit.n, several.strings, kept), circuit)
+        return expect(PauliSum(circuit.n, Terms(several.words, kept)), circuit)
 
     def probabilities(self, register: str | None = None) -> Float[Array, " values"]:
         """The probability of each value that a classical register can have at the end; its bit 0 is the lowest.
@@ -208,7 +208,7 @@ def _widened(name: str, observable: PauliSum, gates: Circuit, n: int) -> PauliSu
     observables(name, observable, gates, only_one=True)
     if observable.n != gates.n:
         raise InputError(f"{name}: the observable has {observable.n} qubits, the program {gates.n}.")
-    return PauliSum.of(n, observable.strings, observable.coefficients)
+    return PauliSum(n, Terms(observable.words, observable.coefficients))
 
 
 def _value(bit: Any, outcomes: list[Any]) -> Any:

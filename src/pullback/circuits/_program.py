@@ -30,8 +30,8 @@ from pullback.circuits._blocks import (
 )
 from pullback.circuits._gates import KINDS
 from pullback.circuits._input import is_numeric
-from pullback.circuits._pauli import PauliString
 from pullback.core import InputError
+from pullback.operators import PauliString
 
 
 class Operation(NamedTuple):
@@ -271,12 +271,12 @@ class _Builder:
                 self.layers(block, where, controls, values)
             case Rotor():
                 moved = block.string.on(place(tuple(range(block.n))))
-                self.add(Operation("rotor", moved.qubits, controls, values, strings=(moved,)))
+                self.add(Operation("rotor", moved.sites, controls, values, strings=(moved,)))
                 self.angle(block.angle)
             case Evolution():
                 qubits = place(tuple(range(block.n)))
-                strings = tuple(s.on(qubits) for s in block.hamiltonian.strings)
-                used = tuple(sorted({q for s in strings for q in s.qubits}))
+                strings = tuple(s.on(qubits) for s in block.hamiltonian.words)
+                used = tuple(sorted({q for s in strings for q in s.sites}))
                 first = self.coefficients(block)
                 self.add(Operation("evolution", used, controls, values, strings=strings, first=first))
                 self.angle(block.time)

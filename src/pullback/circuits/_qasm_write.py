@@ -87,8 +87,8 @@ class _Writer:
             self.gate(kind, angles, qubits, controls, operation.adjoint)
 
     def rotor(self, string, angle, controls) -> None:
-        if string.qubits:
-            self.rotation(string.letters, string.qubits, angle, controls)
+        if string.sites:
+            self.rotation(string.letters, string.sites, angle, controls)
         elif controls:  # a phase
             *rest, (q, value) = controls
             self.gate("P", [-angle / 2 if value else angle / 2], (q,), tuple(rest))

@@ -16,9 +16,9 @@ from jaxtyping import Array, Float
 from pullback.circuits._gates import adjoint, conjugate, constant, is_constant, product, rotation
 from pullback.circuits._kernels import multiply
 from pullback.circuits._lower import Member, Step
-from pullback.circuits._pauli import PauliSum
 from pullback.circuits._program import Program
 from pullback.linalg import expm
+from pullback.operators import PauliSum, Terms
 
 _MANY = 12  # different chains
 _LONG = 16  # elements of a chain
@@ -210,7 +210,7 @@ def _matrices(step, angles, given, leaves):
         return jnp.conj(jnp.swapaxes(u, -1, -2)) if step.matrix.endswith("†") else u
     c = leaves.couplings[step.first : step.first + len(step.strings)]
     t = angles.evaluate(leaves)[:, 0]
-    return expm(-1j * t[:, None, None] * PauliSum.of(len(step.targets), step.strings, c).matrix())
+    return expm(-1j * t[:, None, None] * PauliSum(len(step.targets), Terms(step.strings, c)).matrix())
 
 
 class ChannelRecipe:

@@ -21,7 +21,6 @@ from pullback.circuits._evolve import cast, through
 from pullback.circuits._expansion import Act
 from pullback.circuits._input import at_least_single
 from pullback.circuits._lower import collect, flips_of, one_by_one
-from pullback.circuits._pauli import flipped, mean_jvp
 from pullback.circuits._program import Program
 from pullback.circuits._schedule import Segment, Source, act_of, key_of, ordered, proved, recipe_of, stretches
 from pullback.circuits._sharded_kernels import (
@@ -36,6 +35,7 @@ from pullback.circuits._sharded_kernels import (
 )
 from pullback.circuits._sharded_walk import stands_for
 from pullback.core import InputError
+from pullback.operators import flipped, mean_jvp
 
 _SHORT = 64  # items that are compiled one by one; longer stretches that do not repeat are refused
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from pullback.circuits._gates import Masks
 from pullback.circuits._kernels import Generated, Locals, Move, Pair, Tables, dagger
-from pullback.circuits._pauli import flipped
 from pullback.core import InputError
+from pullback.operators import flipped
 
 AXIS = "amplitudes"
 

@@ -2,7 +2,6 @@
 
 import operator
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, SupportsIndex
 
 import jax
@@ -14,12 +13,12 @@ from jaxtyping import Array, Complex, Float, Inexact, Int
 from pullback.circuits._circuit import Circuit
 from pullback.circuits._doubled import doubled
 from pullback.circuits._evolve import evolve, uncompute
-from pullback.circuits._input import at_least_single, integers, qubit_count
+from pullback.circuits._input import at_least_single, hermitian_sum, integers, qubit_count, sum_hint
 from pullback.circuits._order import bits_of
-from pullback.circuits._pauli import PauliSum, mean_jvp
 from pullback.circuits._sharded import AXIS, mean_on_devices, on_devices
 from pullback.core import Adjoint, Checkpoint, InputError, Uncompute, complex_dtype, result_type
 from pullback.linalg import funmh
+from pullback.operators import PauliSum, mean
 
 _MOST = 40  # qubits of a state
 
@@ -126,13 +125,12 @@ def observables(name: str, given: Any, circuit: Any, *, only_one: bool = False) 
     if not several:
         raise InputError(f"{name}: give at least one observable.")
     wrong = [h for h in several if not isinstance(h, PauliSum)]
-    if not wrong and isinstance(circuit, Circuit):
-        return several
-    hint = f" PauliSum.from_string({wrong[0]!r}) reads a string." if wrong and isinstance(wrong[0], str) else ""
-    raise InputError(
-        f"{name}: needs {name}(observable, circuit, …) with one PauliSum{'' if only_one else ' or several'} and a "
-        f"Circuit, not {type(given).__name__} and {type(circuit).__name__}.{hint}"
-    )
+    if wrong or not isinstance(circuit, Circuit):
+        raise InputError(
+            f"{name}: needs {name}(observable, circuit, …) with one PauliSum{'' if only_one else ' or several'} and a "
+            f"Circuit, not {type(given).__name__} and {type(circuit).__name__}.{sum_hint(*wrong[:1])}"
+        )
+    return [hermitian_sum(name, h) for h in several]
 
 
 def _state_on_devices(circuit, initial, adjoint, mesh):
@@ -159,22 +157,6 @@ def _means_on_devices(several, circuit, initial, adjoint, mesh):
 
 def _after(circuit, initial, adjoint):
     return state(circuit, initial, adjoint=adjoint)
-
-
-@jax.custom_jvp
-def mean(observable: PauliSum, psi: Inexact[Array, "*batch N"]) -> Float[Array, "*batch"]:
-    """⟨ψ|H|ψ⟩."""
-    return jnp.sum(jnp.conj(psi) * observable(psi), -1).real
-
-
-def _product(a, b):
-    """Re ⟨a|b⟩, as the trace of a product of matrices: into a sum XLA would fuse b, and compute it twice."""
-    a, b = (jnp.stack([z.real, z.imag], -2) for z in (a, b))
-    products = jnp.einsum("...cn,...dn->...cd", a, b, precision="highest")
-    return jnp.trace(products, axis1=-2, axis2=-1)
-
-
-mean.defjvp(partial(mean_jvp, mean, PauliSum.__call__, _product), symbolic_zeros=True)
 
 
 def density_matrix(

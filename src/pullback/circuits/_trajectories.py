@@ -8,9 +8,9 @@ from jaxtyping import Array, Complex, Float, Inexact
 
 from pullback.circuits._circuit import Circuit
 from pullback.circuits._evolve import evolve
-from pullback.circuits._pauli import PauliSum
 from pullback.circuits._states import mean, observables, split, zero_state
 from pullback.core import Adjoint, Checkpoint, InputError
+from pullback.operators import PauliSum
 
 
 class Estimate(NamedTuple):

@@ -71,7 +71,7 @@ def _lattices():
 def _circuits():
     n = 3
     angles = np.linspace(0.1, 1.7, 12)
-    model = circuits.heisenberg(n)
+    model = operators.heisenberg(n, 4.0)
 
     def circuit(theta):
         return circuits.variational_circuit(n, 1).with_parameters(theta)

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from pullback.circuits import (
     Circuit,
     H,
-    PauliSum,
     Rx,
     TimeEvolution,
     expect,
@@ -25,6 +24,7 @@ from pullback.circuits import (
 )
 from pullback.core import RESULTS, InputError
 from pullback.experiments._graph_file import Graph, read_graph
+from pullback.operators import PauliSum
 from pullback.plots import curves, new_figure
 from pullback.runs import Experiment, Result, Run, minimise, option
 

@@ -10,16 +10,10 @@ import numpy as np
 from jaxtyping import Array
 from matplotlib.figure import Figure
 
-from pullback.circuits import (
-    Circuit,
-    PauliSum,
-    TimeEvolution,
-    entanglement_entropy,
-    state,
-    transverse_ising,
-    zero_state,
-)
+from pullback.circuits import Circuit, TimeEvolution, entanglement_entropy, state, zero_state
 from pullback.core import InputError
+from pullback.experiments._hamiltonian_file import read_paulis
+from pullback.operators import PauliSum, Terms, transverse_ising
 from pullback.plots import curves, new_figure
 from pullback.runs import Experiment, Result, Run, option
 
@@ -44,7 +38,8 @@ class TrotterDynamics(Experiment):
 
     By default the chain is the transverse Ising ring H = −Σ Z_i Z_{i+1} − g Σ X_i, quenched from all spins up.
 
-    Input: `--hamiltonian FILE` with one term in each line, a coefficient and a Pauli string, as in `-1.0 Z0 Z1`.
+    Input: `--hamiltonian FILE` with one term in each line, a coefficient and a Pauli string, as in `-1.0 Z0 Z1`, or
+    fermions (`operators.read_hamiltonian`); terms with the letter g are multiplied by `--g`.
 
     Sources: M. Suzuki, Phys. Lett. A 146, 319 (1990); A. M. Childs, Y. Su, M. C. Tran, N. Wiebe, S. Zhu, Phys. Rev. X
     11, 011020 (2021), arXiv:1912.08854.
@@ -52,7 +47,7 @@ class TrotterDynamics(Experiment):
 
     hamiltonian: Path | None = option(None, "file with the terms of a Hamiltonian (.txt)")
     qubits: int = option(12, "spins of the Ising ring, without a file", ge=3, le=_LARGEST)
-    field: float = option(1.0, "transverse field g of the Ising ring")
+    g: float = option(1.0, "transverse field of the Ising ring, or the parameter g of the file")
     initial: Literal["up", "neel", "plus"] = option("up", "first state: all up, up and down in turn, or all along x")
     time: float = option(4.0, "time T, in units of the inverse coupling", gt=0)
     steps: int = option(40, "Trotter steps until T, and points of the curves", ge=1, le=100_000)
@@ -65,18 +60,15 @@ class TrotterDynamics(Experiment):
         if not self.orders or not set(self.orders) <= set(_ORDERS) or len(set(self.orders)) < len(self.orders):
             raise InputError(f"--orders: needs different ones of 1, 2, 4; got {','.join(map(str, self.orders))}")
         if self.hamiltonian is None:
-            return transverse_ising(self.qubits, field=self.field)
-        H = PauliSum.from_file(self.hamiltonian)
-        if H.n > _LARGEST:
-            raise InputError(f"{self.hamiltonian}: acts on {H.n} qubits; up to {_LARGEST} are possible")
-        return H
+            return transverse_ising(self.qubits, self.g)
+        return read_paulis(self.hamiltonian, self.g, None, _LARGEST)
 
     def run(self, problem: PauliSum, run: Run) -> Result:
         """All evolutions with their tangents, step by step; then the errors of the last state."""
         H, n = problem, problem.n
         sets = commuting_sets(H)
         labels = [_label(s) for s in sets]
-        run.log(f"{n} qubits, {len(H.strings)} strings in {len(sets)} commuting sets: {'; '.join(labels)}")
+        run.log(f"{n} qubits, {len(H.words)} strings in {len(sets)} commuting sets: {'; '.join(labels)}")
         flows = [exact_flow(H, sets)] + [trotter_flow(n, sets, k) for k in self.orders]
         ones = jnp.ones(len(sets))
         tau = self.time / self.steps
@@ -207,16 +199,16 @@ class TrotterDynamics(Experiment):
 def commuting_sets(H: PauliSum) -> list[PauliSum]:
     """H as a sum of sums of commuting strings: each string joins the first set that it commutes with."""
     sets: list[list[int]] = []
-    for k, string in enumerate(H.strings):
-        if not string.qubits:
+    for k, string in enumerate(H.words):
+        if not string.sites:
             continue  # a phase
         for members in sets:
-            if all(string.commutes_with(H.strings[j]) for j in members):
+            if all(string.commutes_with(H.words[j]) for j in members):
                 members.append(k)
                 break
         else:
             sets.append([k])
-    return [PauliSum.of(H.n, tuple(H.strings[k] for k in s), H.coefficients[np.array(s)]) for s in sets]
+    return [PauliSum(H.n, Terms([H.words[k] for k in s], H.coefficients[np.array(s)])) for s in sets]
 
 
 def trotter_flow(n: int, sets: list[PauliSum], order: int):
@@ -277,7 +269,7 @@ def _first(name: str, n: int) -> Array:
 
 def _label(part: PauliSum) -> str:
     """The letters of the strings, as "ZZ", "X"."""
-    return ", ".join(dict.fromkeys(s.letters for s in part.strings))
+    return ", ".join(dict.fromkeys(s.letters for s in part.words))
 
 
 def _positive(values):

@@ -9,16 +9,10 @@ import numpy as np
 import scipy.sparse.linalg
 from matplotlib.figure import Figure
 
-from pullback.circuits import (
-    Circuit,
-    PauliSum,
-    expect,
-    heisenberg,
-    qasm_includes,
-    round_trip_error,
-    variational_circuit,
-)
+from pullback.circuits import Circuit, expect, qasm_includes, round_trip_error, variational_circuit
 from pullback.core import RESULTS, InputError
+from pullback.experiments._hamiltonian_file import read_paulis
+from pullback.operators import PauliSum, heisenberg
 from pullback.plots import curves, new_figure
 from pullback.runs import LBFGS, Adam, Experiment, GradientDescent, Result, Run, minimise, option
 
@@ -52,8 +46,8 @@ class VQE(Experiment):
         -1.0  Z0 Z1
          0.5  X0
 
-    or as OpenFermion and Qiskit print them (`circuits.PauliSum.from_file`), and `--qasm FILE` with a circuit in
-    OpenQASM 2 or 3, whose angles are the start.
+    or fermions, or as OpenFermion and Qiskit print them (`operators.read_hamiltonian`); terms with the letter g are
+    multiplied by `--g`. And `--qasm FILE` with a circuit in OpenQASM 2 or 3, whose angles are the start.
 
     Sources: A. Peruzzo et al., Nat. Commun. 5, 4213 (2014), arXiv:1304.3061; X.-Z. Luo, J.-G. Liu, P. Zhang, L. Wang,
     Quantum 4, 341 (2020), arXiv:1912.10877, whose run this is.
@@ -61,6 +55,7 @@ class VQE(Experiment):
 
     hamiltonian: Path | None = option(None, "file with the terms of a Hamiltonian (.txt)")
     qasm: Path | None = option(None, "file with a circuit (.qasm)", also=qasm_includes)
+    g: float = option(1.0, "the parameter g of the file, if it has one")
     qubits: int = option(10, "number of qubits", ge=2, le=_MOST)
     depth: int = option(10_000, "number of layers", ge=1)
     optimiser: tuple[str, ...] = option(("gd", "adam", "lbfgs"), "optimisers, of gd, adam and lbfgs")
@@ -81,10 +76,12 @@ class VQE(Experiment):
             raise InputError(f"--optimiser: needs different ones of {', '.join(_OPTIMISERS)}; got {self.optimiser}")
         circuit = None if self.qasm is None else Circuit.from_qasm(self.qasm)
         n = self.qubits if circuit is None else circuit.n
-        hamiltonian = heisenberg(n) if self.hamiltonian is None else PauliSum.from_file(self.hamiltonian, circuit and n)
-        if hamiltonian.n > _MOST:
-            file = self.qasm or self.hamiltonian
-            raise InputError(f"{file}: acts on {hamiltonian.n} qubits; up to {_MOST} are possible")
+        if n > _MOST:
+            raise InputError(f"{self.qasm}: acts on {n} qubits; up to {_MOST} are possible")
+        if self.hamiltonian is None:
+            hamiltonian = heisenberg(n, 4.0)
+        else:
+            hamiltonian = read_paulis(self.hamiltonian, self.g, circuit and n, _MOST)
         if circuit is None:
             circuit = variational_circuit(hamiltonian.n, self.depth)
             rng = np.random.default_rng(self.seed)
@@ -99,7 +96,7 @@ class VQE(Experiment):
         """All optimisers, one after the other; resumable after each step."""
         circuit, hamiltonian = problem
         exact = _ground_energy(hamiltonian) if circuit.n <= _LARGEST else np.nan
-        run.log(f"{circuit!r}; {len(hamiltonian.strings)} Pauli strings; exact ground energy {exact:.10g}")
+        run.log(f"{circuit!r}; {len(hamiltonian.words)} Pauli strings; exact ground energy {exact:.10g}")
 
         def energy(theta):
             return expect(hamiltonian, circuit.with_parameters(theta))

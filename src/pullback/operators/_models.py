@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
@@ -115,12 +116,14 @@ def _bonds(name: str, n: int, periodic: bool) -> list[tuple[int, int]]:
 
 def _each(name: str, values: ArrayLike, count: int) -> Float[Array, " count"]:
     """One number for each place."""
-    values = jnp.asarray(values, None if jnp.issubdtype(jnp.result_type(values), jnp.inexact) else float)
+    dtype = jnp.result_type(values)
+    # By name, so that the dtype is not a weak one.
+    values = jax.lax.convert_element_type(values, dtype if jnp.issubdtype(dtype, jnp.inexact) else float)
     if values.shape not in ((), (count,)):
         raise InputError(f"{name}: needs one number or {count}, one for each place, got the shape {values.shape}")
     return jnp.broadcast_to(values, (count,))
 
 
-def _joined(*parts: Float[Array, " count"]) -> Float[Array, " terms"]:
+def _joined(*parts: Float[Array, " _"]) -> Float[Array, " terms"]:
     dtype = np.result_type(*(part.dtype for part in parts))
     return jnp.concatenate([part.astype(dtype) for part in parts])

@@ -351,7 +351,7 @@ def check_state(name: str, psi: Array, dimension: int) -> None:
         InputError: it has another one.
     """
     if psi.ndim == 0 or psi.shape[-1] != dimension:
-        raise InputError(f"{name}: the state has {psi.shape[-1:] or 'no'} amplitudes, not {dimension}.")
+        raise InputError(f"{name}: the state has {psi.shape[-1] if psi.ndim else 'no'} amplitudes, not {dimension}.")
 
 
 def _values(numbers: Sequence[ArrayLike]) -> Inexact[Array, " values"]:
