@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pullback.core import InputError
-from pullback.operators import PauliSum, Terms, read_hamiltonian
+from pullback.operators import FermionSum, PauliSum, Terms, read_hamiltonian
 
 
 def read_paulis(path: Path, g: float, n: int | None, most: int) -> PauliSum:
@@ -14,7 +14,7 @@ def read_paulis(path: Path, g: float, n: int | None, most: int) -> PauliSum:
     """
     fixed, driven = read_hamiltonian(path, parameter="g")
     total = fixed if driven is None else fixed + g * driven
-    if total.levels > 2:
+    if not isinstance(total, PauliSum | FermionSum):
         raise InputError(f"{path}: qubits are spins 1/2, these are others")
     paulis = total.to_paulis().hermitian().simplify()
     size = max(2, paulis.n) if n is None else n

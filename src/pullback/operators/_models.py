@@ -1,6 +1,7 @@
 """The models of the textbooks on rings and chains: one definition for every room."""
 
 from collections.abc import Sequence
+from typing import overload
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +37,12 @@ def transverse_ising(n: int, g: ArrayLike = 1.0, J: ArrayLike = 1.0, *, periodic
     return PauliSum(n, Terms(words, _joined(-_each("J", J, len(bonds)), -_each("g", g, n))))
 
 
+@overload
+def heisenberg(n: int, J: ArrayLike = 1.0, *, periodic: bool = True) -> PauliSum: ...
+@overload
+def heisenberg(n: int, J: ArrayLike = 1.0, *, spin: float, periodic: bool = True) -> PauliSum | SpinSum: ...
+
+
 def heisenberg(n: int, J: ArrayLike = 1.0, *, spin: float = 0.5, periodic: bool = True) -> PauliSum | SpinSum:
     r"""The Heisenberg antiferromagnet (J > 0) on a ring (or an open chain) of n spins, in spin matrices S = σ / 2,
 
@@ -61,6 +68,14 @@ def heisenberg(n: int, J: ArrayLike = 1.0, *, spin: float = 0.5, periodic: bool 
     """
     bonds = _bonds("heisenberg", n, periodic)
     return _exchange(n, bonds, _each("J", J, len(bonds)), spin)
+
+
+@overload
+def j1_j2(n: int, J1: ArrayLike = 1.0, J2: ArrayLike = 0.5, *, periodic: bool = True) -> PauliSum: ...
+@overload
+def j1_j2(
+    n: int, J1: ArrayLike = 1.0, J2: ArrayLike = 0.5, *, spin: float, periodic: bool = True
+) -> PauliSum | SpinSum: ...
 
 
 def j1_j2(
