@@ -69,6 +69,7 @@ from pullback.circuits._states import (
     zero_state,
 )
 from pullback.circuits._trajectories import Estimate, expect_sampled, trajectories
+from pullback.operators import PauliString, PauliSum, heisenberg, transverse_ising
 
 __all__ = [
     # circuits
@@ -76,6 +77,11 @@ __all__ = [
     "MeasuredCircuit",
     "qasm_includes",
     "Operation",
+    # observables, those of `operators`
+    "PauliString",
+    "PauliSum",
+    "heisenberg",
+    "transverse_ising",
     "gate_count",
     "variational_circuit",
     # gates

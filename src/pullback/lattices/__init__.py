@@ -1,8 +1,7 @@
 """Spins and fermions on lattices: exact diagonalisation with symmetry, and Hamiltonians from spectra and states.
 
 Pauli matrices σ, ħ = 1; energies in the unit of the couplings. Site 0 is the most significant bit of a basis state,
-bit 0 is σz = +1. Whatever takes a model takes a sum of words of `operators`, too: `transverse_ising`, `heisenberg`,
-`read_hamiltonian` and others are there.
+bit 0 is σz = +1. Whatever takes a model takes a sum of words of `operators`, too, whose models have their names here.
 """
 
 from pullback.lattices._averages import Thermal, correlations, expectations, thermal
@@ -16,6 +15,7 @@ from pullback.lattices._sector import Sector
 from pullback.lattices._sector_model import SectorModel
 from pullback.lattices._spin_model import SpinModel
 from pullback.lattices._target_files import read_levels, read_state
+from pullback.operators import heisenberg, j1_j2, read_hamiltonian, transverse_ising
 
 __all__ = [
     # sites and bonds
@@ -28,6 +28,11 @@ __all__ = [
     "OperatorModel",
     "SpinModel",
     "hubbard",
+    # those of `operators`
+    "heisenberg",
+    "j1_j2",
+    "transverse_ising",
+    "read_hamiltonian",
     # symmetry
     "Sector",
     "SectorModel",
