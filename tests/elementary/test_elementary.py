@@ -8,6 +8,7 @@ import pytest
 
 from pullback import elementary as el
 from pullback.core import InputError
+from pullback.elementary._moduli import _scale
 from pullback.trust import MODES, check_derivatives, directional_derivative
 
 INF = np.inf
@@ -233,3 +234,14 @@ def test_values_of_spence():
         right = [float(mp.polylog(2, 1 - mp.mpf(t)).real) for t in x]
     np.testing.assert_allclose(el.spence(x), right, rtol=1e-14)
     assert np.isnan(el.spence(-1.0))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_argument_that_is_computed_twice(dtype):
+    """XLA may round it differently for the scale and for what is scaled: neighbours, and zero, have one scale."""
+    unit = np.finfo(dtype).eps
+    for x in (0.1 * unit, unit, 1.0 - unit, 1.0, 2.0, 1e4):
+        near = np.array([x * (1 - unit), x, x * (1 + unit), 0.0], dtype)
+        assert len(set(np.asarray(_scale(near)).tolist())) == 1
+    sizes = np.array([4 * np.finfo(dtype).tiny, 1e-30, 1.0, 1e30, np.finfo(dtype).max / 8], dtype)
+    assert np.allclose(el.norm(np.stack([3 * sizes / 5, 4 * sizes / 5]), axis=0) / sizes, 1, rtol=8 * unit)

@@ -1,8 +1,8 @@
 """Moduli, norms and angles: functions with a kink or a jump where their argument vanishes.
 
 Two ideas. Where there is no derivative (the tip of the cone |z|) the derivatives of every order are defined as 0: the
-symmetric element of the subdifferential, and the value a minimiser can stop at. And quotients are taken of numbers
-scaled by a constant to size 1, so that squares neither overflow nor underflow; the scale drops out of every derivative,
+symmetric element of the subdifferential, and the value a minimiser can stop at. And very large and very small numbers
+are scaled by a constant, so that squares neither overflow nor underflow; the scale drops out of every derivative,
 because the functions are homogeneous.
 """
 
@@ -102,6 +102,13 @@ def angle(z: ArrayLike) -> Float[Array, "..."]:
 
 
 def _scale(largest):
-    """A constant of the size of `largest`, 1 where that is zero or not finite."""
+    """1, or a power of two where squares of numbers of this size would overflow or underflow.
+
+    Few values, and far apart: XLA may compute an argument twice, with different rounding, for `largest` and for what is
+    divided by the scale. With `largest` itself as the scale, 1e-8 divided by the scale of 0, then times that of 1e-8,
+    was 1.
+    """
     largest = jax.lax.stop_gradient(largest)
-    return jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+    edge, step = (2.0 ** int(share * jnp.finfo(largest.dtype).maxexp) for share in (0.4, 0.6))
+    outside = jnp.where(largest < 1 / edge, 1 / step, jnp.where(largest > edge, step, 1)).astype(largest.dtype)
+    return jnp.where((largest > 0) & jnp.isfinite(largest), outside, 1)

@@ -162,7 +162,8 @@ def _steps(text: str) -> list[str]:
         raise InputError(
             f"--over: {text!r} needs finite ends{', above zero,' if logarithmic else ''} and 1 to {_MOST_RUNS} values"
         )
-    return [f"{value:.15g}" for value in (np.geomspace if logarithmic else np.linspace)(*ends, number)]
+    spaced = np.geomspace if logarithmic else np.linspace
+    return [f"{value:.15g}" for value in spaced(ends[0], ends[1], number)]
 
 
 def _points(experiment: type[Experiment], over: Over, options: Mapping[str, Any]) -> list[Experiment]:
@@ -265,7 +266,11 @@ def _workers(count: int, processes: int | None, scheduler: str | None) -> Iterat
         address: Any = scheduler
         if scheduler is None:
             cluster = distributed.LocalCluster(
-                n_workers=processes, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs=50
+                n_workers=processes,
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address=None,  # pyright: ignore[reportArgumentType]
+                silence_logs=50,
             )
             address = stack.enter_context(cluster)
         try:
