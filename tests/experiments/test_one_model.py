@@ -34,7 +34,10 @@ FERMION_TERMS = [
 
 @pytest.mark.parametrize(
     ("text", "exact"),
-    [(MODEL, dense.words(4, MODEL_TERMS)), (FERMIONS, dense.fermions(4, FERMION_TERMS))],
+    [
+        pytest.param(MODEL, dense.words(4, MODEL_TERMS), marks=pytest.mark.slow),
+        (FERMIONS, dense.fermions(4, FERMION_TERMS)),
+    ],
     ids=["Pauli matrices", "OpenFermion"],
 )
 def test_equal_ground_energies(tmp_path, text, exact):

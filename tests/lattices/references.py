@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from tests.operators.dense import annihilators
 from tests.spins import product
 
 
@@ -29,12 +30,6 @@ def spin_kronecker(sites, bonds, spin, couple):
         return [functools.reduce(np.kron, [o if i == site else one for i in range(sites)]) for o in own]
 
     return sum(couple(at(i), at(j)) for i, j in bonds)
-
-
-def annihilators(modes):
-    """The matrices c_0 … c_{modes−1} by Jordan–Wigner strings of Kronecker products."""
-    lower, parity = np.array([[0.0, 1.0], [0.0, 0.0]]), np.diag([1.0, -1.0])
-    return [functools.reduce(np.kron, [parity] * m + [lower] + [np.eye(2)] * (modes - 1 - m)) for m in range(modes)]
 
 
 def hubbard_matrix(sites, bonds, t, U, phase=0.0):

@@ -94,7 +94,8 @@ def sector_levels(h, sectors):
     return np.sort(np.concatenate(out))
 
 
-@pytest.mark.parametrize("kind", ["fermions", pytest.param("paulis", marks=SLOW), pytest.param("spins", marks=SLOW)])
+@SLOW
+@pytest.mark.parametrize("kind", ["fermions", "paulis", "spins"])
 def test_sectors_of_words_of_any_length(kind):
     """All sectors together have the levels of the dense matrix."""
     n = 6 if kind == "paulis" else 4
