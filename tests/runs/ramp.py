@@ -1,6 +1,7 @@
 """An experiment for the tests of sweeps: slope times steps, which may not converge, refuse its options or break."""
 
 import dataclasses
+import time
 from typing import Literal
 
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ class Ramp(Experiment):
     steps: int = option(3, "number of steps", ge=1)
     way: Literal["up", "down"] = option("up", "where to")
     sizes: tuple[int, ...] = option((1,), "not used")
+    pause: float = option(0.0, "seconds for each call of the loop", ge=0)
     limit: float = option(1e9, "highest height that counts as converged")
 
     citation = "none"
@@ -31,6 +33,7 @@ class Ramp(Experiment):
         def advance(state, n):
             if self.slope == 13:
                 raise InputError("the thirteenth stair is missing")
+            time.sleep(self.pause)
             sign = 1.0 if self.way == "up" else -1.0
             return {"step": state["step"] + n, "height": state["height"] + sign * self.slope * n}
 

@@ -146,7 +146,7 @@ def test_refused_before_anything_is_written(tmp_path, monkeypatch):
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_two_processes_stopped_in_the_middle(tmp_path, stop):
     over, slopes = "slope=1:8:8", np.linspace(1, 8, 8)
-    command = [*PULLBACK, "sweep", str(EXPERIMENT), "--over", over, "--processes", "2", "--out"]
+    command = [*PULLBACK, "sweep", str(EXPERIMENT), "--over", over, "--pause", "0.5", "--processes", "2", "--out"]
     assert subprocess.run([*command, str(tmp_path / "whole")], check=False).returncode == 0
     process = subprocess.Popen([*command, str(tmp_path / "s")])
     deadline = time.monotonic() + 120
