@@ -1,9 +1,6 @@
 """Shared by all tests: run-time checks of shapes and types, double precision, one thread per worker."""
 
-import ctypes
-import gc
 import os
-from pathlib import Path
 
 # Two xdist workers on two cores: threads inside a worker only get in each other's way.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -18,15 +15,12 @@ if os.environ.get("PULLBACK_OPTIMISED") != "1":
         "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
     )
 
-import jax
 import jaxtyping
 import pytest
 from jaxtyping import install_import_hook
 
 # For the whole test session: rooms load on first use, also inside a test.
 install_import_hook("pullback", "beartype.beartype")
-
-_MOST_MEMORY = 3 * 2**30  # bytes of a worker
 
 pytest_plugins = ["tests.room_times"]
 
@@ -41,16 +35,7 @@ def no_type_checks():
 
 @pytest.fixture(autouse=True)
 def bounded_memory():
-    """Compiled programs are kept for ever: two workers at the end of all slow tests would need all memory."""
+    from tests.memory import give_back  # not before the environment is set
+
     yield
-    if _resident_memory() > _MOST_MEMORY:
-        jax.clear_caches()
-        gc.collect()
-        ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back to the system
-
-
-def _resident_memory() -> int:
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:  # not Linux
-        return 0
+    give_back()

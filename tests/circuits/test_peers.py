@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pullback import circuits as qc
 from tests.circuits import dense
+from tests.memory import give_back
 
 # Others have qubit 0 as the least significant bit: see `dense.turned`.
 DATA = Path(__file__).parent / "data"
@@ -64,6 +65,7 @@ def test_many_random_circuits(gates):
 
 def check(gates, n=4):
     """Gates of all kinds, adjoined and controlled, on any qubits, against dense matrices."""
+    give_back()
     blocks, psi = [], np.eye(1 << n)[0]
     for name, angles, where, values, adjoined in gates:
         angles = angles[: KINDS[name]]

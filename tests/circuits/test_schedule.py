@@ -17,6 +17,7 @@ from pullback.circuits._kernels import Move
 from pullback.circuits._walk import deeds_of, same_deeds, stands_for
 from pullback.core import InputError
 from tests.circuits import dense
+from tests.memory import give_back
 
 MATRIX = np.linalg.qr(np.random.default_rng(7).normal(size=(4, 4)) + 1j)[0]
 
@@ -171,6 +172,7 @@ def test_words(seeds):
     """Repetitions are found, and are right: none has to fall back to the plain schedule, which is right as well."""
     repeated = 0
     for seed in seeds:
+        give_back()
         circuit, psi = repeated_words(seed)
         found = scheduling._schedule(circuit.program)
         assert stands_for(circuit.program, found), seed
@@ -292,6 +294,7 @@ def random_tree(rng, n, qubits, depth):
 def test_blocks_of_blocks(seeds):
     """Chains, controls, adjoints, repetitions and layers of each other become the program that they mean."""
     for seed in seeds:
+        give_back()
         rng = np.random.default_rng(seed)
         block, count, matrix = random_tree(rng, 4, rng.permutation(4).tolist(), 3)
         circuit = qc.Circuit(4, [block])
