@@ -154,7 +154,7 @@ def test_half_precision(half):
     by_psi = jax.grad(lambda psi: qc.expect(z, circuit, psi))(qc.zero_state(1, half))
     assert by_psi.dtype == half
     np.testing.assert_allclose(by_psi.astype(float)[0], 2 * np.cos(1.0), rtol=1e-2)
-    assert z(qc.zero_state(1, half)).dtype == jnp.complex64
+    assert z(qc.zero_state(1, half)).dtype == jnp.float32
     assert qc.entanglement_entropy(qc.zero_state(2, half), 0) == 0
 
 
