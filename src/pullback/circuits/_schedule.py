@@ -30,6 +30,7 @@ from pullback.core import InputError
 _SHORT = 16  # items that are compiled one by one
 _LONGEST_PERIOD = 256
 _MOST = 12  # stretches that are compiled by themselves
+_CHAIN = 12  # operations on pairs of amplitudes in one body: XLA fuses them, and compiles a chain of n in a time of 2^n
 
 
 class Source(NamedTuple):
@@ -154,7 +155,10 @@ def _schedule(program):
             room = following[1] if following and following[2] == 1 else 0
             at = start + period * count
             at += _completed(items, word, start, period, count, room)
-            new, layout = _repeated(program, steps, items[start:at], period, count, layout)
+            if sum(item.sort in ("pair", "diagonal", "matrix") for item in items[start : start + period]) > _CHAIN:
+                new, layout = _dynamic(program, steps, items[start:at], layout)
+            else:
+                new, layout = _repeated(program, steps, items[start:at], period, count, layout)
         segments += new
     ordered = Move(layout, np.arange(1 << n))
     return tuple(segments), ordered.there
