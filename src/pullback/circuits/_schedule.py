@@ -143,7 +143,7 @@ def _schedule(program):
     for (start, period, count), following in zip(found, [*found[1:], None]):
         if count == 1:
             part = items[at : start + period]  # the first ones may have completed what was before
-            if len(part) > _SHORT:
+            if len(part) > _SHORT or _is_chain(part):
                 new, layout = _dynamic(program, steps, part, layout)
             elif part:
                 new, layout = _repeated(program, steps, part, len(part), 1, layout)
@@ -155,13 +155,17 @@ def _schedule(program):
             room = following[1] if following and following[2] == 1 else 0
             at = start + period * count
             at += _completed(items, word, start, period, count, room)
-            if sum(item.sort in ("pair", "diagonal", "matrix") for item in items[start : start + period]) > _CHAIN:
+            if _is_chain(items[start : start + period]):
                 new, layout = _dynamic(program, steps, items[start:at], layout)
             else:
                 new, layout = _repeated(program, steps, items[start:at], period, count, layout)
         segments += new
     ordered = Move(layout, np.arange(1 << n))
     return tuple(segments), ordered.there
+
+
+def _is_chain(items) -> bool:
+    return sum(item.sort in ("pair", "diagonal", "matrix") for item in items) > _CHAIN
 
 
 def _completed(items, word, start, period, count, room) -> int:
