@@ -19,6 +19,7 @@ if processes:
     jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
 
 from pullback import circuits as qc  # noqa: E402
+from pullback import operators  # noqa: E402
 from pullback.core import InputError  # noqa: E402
 from tests.circuits import dense  # noqa: E402
 
