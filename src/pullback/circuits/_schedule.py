@@ -2,7 +2,8 @@
 
 A stretch that repeats with some period becomes a `Segment` whose kernels are those of one period; of many such
 stretches, the longest. What is left is done kernel by kernel if it is short, or else by a `Dynamic` kernel, one step
-after the other: time to compile does not grow with the number of gates in either case.
+after the other: time to compile does not grow with the number of gates in either case. Bodies with many operations on
+pairs of amplitudes are done so, too, because XLA takes exponentially long to compile them.
 
 Each schedule is expanded again and compared with its program (`_expansion.py`, `_walk.py`). One that differs would be a
 fault of this module: the circuit is then done as it is written, one step after the other.
