@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks._timing import alternate, print_row
-from pullback.loops import TwoLevel, reversible_scan, scan
+from pullback.loops import Checkpoint, Direct, TwoLevel, reversible_scan, scan
 
 VARIABLES = 64
 STEP = 1e-4
@@ -82,8 +82,8 @@ def programs(n: int) -> dict[str, Callable]:
 
         return loss
 
-    def by_scan(field, remat):
-        return lambda x: jnp.sum(scan(partial(runge_kutta, field), x, length=n, remat=remat)[0] ** 2)
+    def by_scan(field, adjoint):
+        return lambda x: jnp.sum(scan(partial(runge_kutta, field), x, length=n, adjoint=adjoint)[0] ** 2)
 
     def halves(x):
         return x[: VARIABLES // 2], x[VARIABLES // 2 :]
@@ -94,10 +94,10 @@ def programs(n: int) -> dict[str, Callable]:
     def reversible(x):
         return jnp.sum(reversible_scan(leapfrog, leapfrog_back, halves(x), None, x[:32], length=n)[0][0] ** 2)
 
-    kinds = {"plain": None, "step": "step", "two-level": TwoLevel()}
+    kinds = {"plain": Direct(), "step": Checkpoint(), "two-level": TwoLevel()}
     return {
         **{f"{f.__name__}, diffrax": by_diffrax(f) for f in (wells, ring)},
-        **{f"{f.__name__}, {kind}": by_scan(f, remat) for f in (wells, ring) for kind, remat in kinds.items()},
+        **{f"{f.__name__}, {kind}": by_scan(f, adjoint) for f in (wells, ring) for kind, adjoint in kinds.items()},
         "leapfrog, plain": plain_leapfrog,
         "leapfrog, reversible": reversible,
     }

@@ -32,13 +32,13 @@ def back(state, _, h):
     return leapfrog(state, None, -h)[0]
 
 
-def by_scan(remat):
-    return lambda start, n: pb.loops.scan(lambda s, _: leapfrog(s, _, h), start, length=n, remat=remat)[0]
+def by_scan(adjoint):
+    return lambda start, n: pb.loops.scan(lambda s, _: leapfrog(s, _, h), start, length=n, adjoint=adjoint)[0]
 
 
 loops = {
-    "plain": by_scan(None),
-    "each step recomputed": by_scan("step"),
+    "plain": by_scan(pb.loops.Direct()),
+    "each step recomputed": by_scan(pb.loops.Checkpoint()),
     "two levels": by_scan(pb.loops.TwoLevel()),
     "reversible": lambda start, n: pb.loops.reversible_scan(leapfrog, back, start, None, h, length=n)[0],
 }

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pullback.core import InputError, checks_under_jit
+from pullback.core import RESULTS, InputError, TwoLevel, Uncompute, checks_under_jit
 from pullback.loops import reversible_scan
 from pullback.trust import directional_derivative
 from tests.loops.systems import leapfrog, leapfrog_back, point
@@ -62,12 +62,12 @@ def test_third_order():
 @pytest.mark.slow
 @pytest.mark.parametrize("every", [1, 7, 10, 20, 50])
 def test_checkpoints(every):
-    compare(("jvp", "vjp", "fwd-rev", "rev-rev"), checkpoint_every=every)
+    compare(("jvp", "vjp", "fwd-rev", "rev-rev"), adjoint=Uncompute(checkpoint_every=every))
 
 
 def test_the_result_is_that_of_scan_and_integers_are_carried():
     init, xs, p = point()
-    end, ys = reversible_scan(leapfrog, leapfrog_back, init, xs, p, checkpoint_every=7)
+    end, ys = reversible_scan(leapfrog, leapfrog_back, init, xs, p, adjoint=Uncompute(checkpoint_every=7))
     end_plain, ys_plain = jax.lax.scan(lambda s, u: leapfrog(s, u, p), init, xs)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-13), (end, ys), (end_plain, ys_plain))
     assert end[2] == 20 and ys["count"][-1] == 19
@@ -125,7 +125,9 @@ def test_the_certificate_measures_the_error_of_the_recovered_states(rate):
     def back(x, _, rate):
         return 2 * jnp.arctanh(jnp.roll(jnp.exp(rate) * x, -1) / 2)
 
-    end, _, error = reversible_scan(step, back, x0, None, jnp.asarray(rate), length=n, certificate=True)
+    found = reversible_scan(step, back, x0, None, jnp.asarray(rate), length=n, throw=False)
+    (end, _), error = found.value, found.residual
+    assert found.steps == n and found.result == RESULTS.successful
     stored = [x0]
     for _ in range(50):
         stored.append(step(stored[-1], None, rate)[0])
@@ -135,10 +137,9 @@ def test_the_certificate_measures_the_error_of_the_recovered_states(rate):
             worst = max(worst, float(jnp.max(jnp.abs(x - stored[i])) / jnp.max(jnp.abs(x0))))
         x = back(x, None, rate)
     assert worst / 10 < error < worst * 10
-    shorter = reversible_scan(
-        step, back, x0, None, jnp.asarray(rate), length=n, certificate=True, checkpoint_every=100
-    )[2]
-    assert shorter < 1e-9
+    blocks = Uncompute(checkpoint_every=100)
+    shorter = reversible_scan(step, back, x0, None, jnp.asarray(rate), length=n, adjoint=blocks, throw=False)
+    assert shorter.residual < 1e-9 and shorter.result == RESULTS.successful
 
 
 def test_an_inverse_that_is_none_is_refused():
@@ -153,9 +154,26 @@ def test_an_inverse_that_is_none_is_refused():
         eqx.filter_jit(lambda p: reversible_scan(leapfrog, wrong, init, xs, p)[0][0])(p)
     with pytest.raises(InputError, match=r"inverse changes the state\[0\]"):
         reversible_scan(leapfrog, lambda s, u, p: (s[0][:2], *s[1:]), init, xs, p)
-    error = reversible_scan(
-        lambda x, _, p: (jnp.floor(x * 4) / 4, None), lambda x, _, p: x, jnp.asarray(0.5), length=3, certificate=True
-    )[2]
-    assert error == 0
-    with pytest.raises(InputError, match="checkpoint_every must be positive"):
-        reversible_scan(leapfrog, leapfrog_back, init, xs, p, checkpoint_every=0)
+    rounding = reversible_scan(
+        lambda x, _, p: (jnp.floor(x * 4) / 4, None), lambda x, _, p: x, jnp.asarray(0.5), length=3, throw=False
+    )
+    assert rounding.residual == 0
+    with pytest.raises(InputError, match="adjoint must be Uncompute"):
+        reversible_scan(leapfrog, leapfrog_back, init, xs, p, adjoint=TwoLevel())
+
+
+def test_a_loop_that_forgets_its_start_and_one_that_overflows_say_so():
+    forgets = reversible_scan(
+        lambda x, _, p: (1 + p * x, None),
+        lambda x, _, p: (x - 1) / p,
+        jnp.asarray(0.3),
+        None,
+        0.7,
+        length=100,
+        throw=False,
+    )
+    assert forgets.residual > 0.1 and forgets.result == RESULTS.irreversible
+    found = reversible_scan(
+        lambda x, _, p: (x * p, None), lambda x, _, p: x / p, jnp.asarray(1.0), None, 1e30, length=20, throw=False
+    )
+    assert found.result == RESULTS.nonfinite and not found.converged

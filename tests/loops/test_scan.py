@@ -5,49 +5,49 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pullback.core import RESULTS, Checkpoint, ConvergenceError, InputError, TwoLevel
+from pullback.core import RESULTS, Checkpoint, ConvergenceError, Direct, InputError, TwoLevel, Uncompute
 from pullback.loops import scan, while_loop
 from pullback.trust import check_derivatives
 from tests.loops.systems import leapfrog, point
 
 
-def run(loop, remat, reverse, steps):
+def run(loop, options, reverse, steps):
     init, xs, p = point(steps)
 
     def loss(args):
         (q, v), xs, p = args
-        end, ys = loop(lambda s, u: leapfrog(s, u, p), (q, v, init[2]), xs, reverse=reverse, **remat)
+        end, ys = loop(lambda s, u: leapfrog(s, u, p), (q, v, init[2]), xs, reverse=reverse, **options)
         return jnp.sum(end[1] ** 2) + jnp.sum(ys["q0"] ** 3 * jnp.arange(steps)), (end, ys)
 
     return jax.jit(jax.value_and_grad(loss, has_aux=True))((init[:2], xs, p))
 
 
 @pytest.mark.parametrize(
-    ("remat", "reverse", "steps"),
+    ("adjoint", "reverse", "steps"),
     [
         (TwoLevel(), True, 23),
         *(
-            pytest.param(remat, reverse, steps, marks=pytest.mark.slow)
+            pytest.param(adjoint, reverse, steps, marks=pytest.mark.slow)
             for steps in (1, 2, 12, 23)
-            for remat in (None, "step", Checkpoint(1), Checkpoint(5), Checkpoint(40), TwoLevel())
+            for adjoint in (Direct(), Checkpoint(1), Checkpoint(5), Checkpoint(40), TwoLevel())
             for reverse in (False, True)
         ),
     ],
 )
-def test_gradient_and_outputs_are_those_of_lax_scan(remat, reverse, steps):
-    found = run(scan, {"remat": remat}, reverse, steps)
+def test_gradient_and_outputs_are_those_of_lax_scan(adjoint, reverse, steps):
+    found = run(scan, {"adjoint": adjoint}, reverse, steps)
     wanted = run(jax.lax.scan, {}, reverse, steps)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14), found, wanted)
 
 
 def test_memory_of_two_levels_grows_with_the_root():
-    def size(remat, n):
-        f = lambda x: jnp.sum(scan(lambda x, _: (jnp.sin(x) + x, None), x, length=n, remat=remat)[0])  # noqa: E731
+    def size(adjoint, n):
+        f = lambda x: jnp.sum(scan(lambda x, _: (jnp.sin(x) + x, None), x, length=n, adjoint=adjoint)[0])  # noqa: E731
         return jax.jit(jax.grad(f)).lower(jnp.ones(8)).compile().memory_analysis().temp_size_in_bytes
 
     state = 8 * 8
     assert size(TwoLevel(), 10**6) < 5 * 1000 * state
-    assert size("step", 10**4) > 10**4 * state
+    assert size(Checkpoint(), 10**4) > 10**4 * state
 
 
 def newton(a, max_steps=40):
@@ -102,5 +102,5 @@ def test_bad_input():
 def test_arguments_of_the_wrong_type_are_refused(no_type_checks):
     with pytest.raises(InputError, match="length must be a Python integer"):
         scan(lambda x, _: (x, None), 0.0, length=2.5)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(InputError, match="remat must be"):
-        scan(lambda x, _: (x, None), 0.0, length=2, remat="steps")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="adjoint must be"):
+        scan(lambda x, _: (x, None), 0.0, length=2, adjoint=Uncompute())

@@ -84,8 +84,7 @@ def through(segment: Segment, V, data, adjoint):
     if not data:  # only permutations: linear, with nothing to differentiate
         return jax.lax.scan(lambda V, _: (_do(segment, V, {}, {}), None), V, None, segment.count)[0]
     if not isinstance(adjoint, Uncompute):
-        remat = None if isinstance(adjoint, Direct) else adjoint
-        return scan(lambda V, x: (_do(segment, V, *x), None), V, (data, fixed), remat=remat)[0]
+        return scan(lambda V, x: (_do(segment, V, *x), None), V, (data, fixed), adjoint=adjoint)[0]
     every = adjoint.checkpoint_every or segment.count
     whole = segment.count // every * every
     if whole > every:

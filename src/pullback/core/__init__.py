@@ -16,6 +16,7 @@ from pullback.core._errors import (
     nearest,
 )
 from pullback.core._fused import fused
+from pullback.core._hoist import hoist, refuse_mixture
 from pullback.core._linear_map import linear_map
 from pullback.core._live import instantiated, is_live, jvp_of_live
 from pullback.core._numbers import complex_dtype, refuse_half, result_type, whole_number
@@ -36,11 +37,13 @@ __all__ = [
     "Uncompute",
     # derivative rules
     "fused",
+    "hoist",
     "instantiated",
     "is_live",
     "is_varying",
     "jvp_of_live",
     "linear_map",
+    "refuse_mixture",
     "vary_like",
     # errors
     "ConvergenceError",

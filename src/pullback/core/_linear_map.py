@@ -17,7 +17,6 @@ A rule is then always the same: a `jax.custom_jvp` whose tangent is a `linear_ma
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,12 +26,9 @@ from jaxtyping import PyTree
 
 from pullback.core._checked import are_checked_under_jit
 from pullback.core._compat import (
-    ClosedJaxpr,
     Primitive,
     ad,
-    are_alike,
     batching,
-    jaxpr_as_fun,
     mlir,
     not_mapped,
     sum_to_type,
@@ -40,6 +36,7 @@ from pullback.core._compat import (
 )
 from pullback.core._error_if import error_if
 from pullback.core._errors import InputError
+from pullback.core._hoist import hoist
 from pullback.core._live import is_live, jvp_of_live
 
 linear_map_p = Primitive("linear_map")  # operands: n flat residuals, then flat x
@@ -109,39 +106,6 @@ def linear_map(
     params = {"fun": programs[0], "fun_transpose": programs[1], "n": len(operands), "joint": joint}
     outs = linear_map_p.bind(*operands, *flat_x, **params)
     return unflatten_y(outs)
-
-
-def hoist(fun: Callable[..., PyTree], *args: PyTree) -> tuple[Callable[..., PyTree], list[Any], PyTree]:
-    """(closed, consts, out): closed(consts, *args) == fun(*args), with all arrays that `fun` closes over in consts.
-
-    A function that closes over traced values must not be kept across transformations; `closed` may. `out` has the
-    shapes of the result.
-    """
-    flat, tree = jax.tree.flatten(args)
-    jaxpr, out = jax.make_jaxpr(lambda *a: fun(*jax.tree.unflatten(tree, a)), return_shape=True)(*flat)
-    raw, out_tree = jaxpr.jaxpr, jax.tree.structure(out)
-
-    def closed(consts, *args):
-        outs = jaxpr_as_fun(ClosedJaxpr(raw, consts))(*jax.tree.leaves(args))
-        return jax.tree.unflatten(out_tree, outs)
-
-    return closed, list(jaxpr.consts), out
-
-
-def refuse_mixture(name: str, consts: PyTree) -> None:
-    """Refuses inexact arrays of which some vary between the devices of `shard_map` and others do not.
-
-    A program that closes over both is read by JAX's `custom_linear_solve` and `cond` as if all did, and its transpose
-    would wait for other devices.
-
-    Raises:
-        InputError: naming the way out.
-    """
-    if not are_alike([a for a in jax.tree.leaves(consts) if jnp.issubdtype(_dtype(a), jnp.inexact)]):
-        raise InputError(
-            f"{name}: inside jax.shard_map the function closes over arrays that differ between devices and over others "
-            "that are shared by all. Mark the shared ones first: p = jax.lax.pcast(p, 'axis name', to='varying')."
-        )
 
 
 def _flat_program(fun, residuals, flat_x, unflatten_x):

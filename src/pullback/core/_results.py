@@ -33,6 +33,10 @@ class RESULTS(eqx.Enumeration):
     outside_bounds = (
         "The spectrum reaches beyond the bounds that were given or estimated. Pass bounds=(a, b) that contain it."
     )
+    irreversible = (
+        "The inverse steps do not find the states again: half of the digits or more are lost on the way back. Store "
+        "exact states with Uncompute(checkpoint_every=m), or take scan with adjoint=TwoLevel()."
+    )
 
 
 FAILURES = (
@@ -42,4 +46,5 @@ FAILURES = (
     RESULTS.nonfinite,
     RESULTS.not_separated,
     RESULTS.outside_bounds,
+    RESULTS.irreversible,
 )

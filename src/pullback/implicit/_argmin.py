@@ -12,7 +12,7 @@ from pullback.core import Implicit, InputError, Solution
 from pullback.implicit import _linear
 from pullback.implicit._constraints import AugmentedLagrangian, Constraints, constrained_argmin
 from pullback.implicit._flat import Flat
-from pullback.implicit._inputs import check, default_tol, hoist, hoist_at, start
+from pullback.implicit._inputs import check, default_tol, hoist_at, hoisted, start
 from pullback.implicit._modes import Find
 from pullback.implicit._newton import Newton
 from pullback.implicit._problem import Problem
@@ -122,7 +122,7 @@ def argmin(
     if equality is not None or inequality is not None:
         constraints = Constraints.of("argmin", flat, equality, inequality)
         return constrained_argmin(energy, constraints, v, solver, adjoint, zero_modes, tol, max_steps, throw)
-    gradient = hoist(jax.grad(energy), v)
+    gradient = hoisted(jax.grad(energy), v)
     linear = _linear.choose("argmin", adjoint, v.size, v.dtype, symmetric=True)
     problem = Problem("argmin", flat, linear, zero_modes, lambda v: jnp.asarray(tol, v.dtype))
     still, force = frozen(energy), frozen(gradient)

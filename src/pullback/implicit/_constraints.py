@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, PyTree
 from pullback.core import RESULTS, Implicit, InputError
 from pullback.implicit import _linear
 from pullback.implicit._flat import Flat
-from pullback.implicit._inputs import hoist
+from pullback.implicit._inputs import hoisted
 from pullback.implicit._modes import Find
 from pullback.implicit._problem import Problem
 from pullback.implicit._search import Found, compiled, frozen, max_abs
@@ -72,7 +72,7 @@ class Constraints(NamedTuple):
         functions, layouts = [], []
         for kind, g in (("equality", equality), ("inequality", inequality)):
             if g is None:
-                functions.append(hoist(lambda v: v[:0], v))
+                functions.append(hoisted(lambda v: v[:0], v))
                 layouts.append(None)
                 continue
             out = jax.eval_shape(lambda v, g=g: jax.tree.map(jnp.asarray, g(x.unpack(v))), v)
@@ -80,7 +80,7 @@ class Constraints(NamedTuple):
             if not leaves or any(not jnp.issubdtype(a.dtype, jnp.floating) for a in leaves):
                 raise InputError(f"{name}: {kind} must return real floating-point numbers, got {out}.")
             layout = Flat.of(out)
-            functions.append(hoist(lambda v, g=g, at=layout: at.pack(g(x.unpack(v))).astype(x.dtype), v))
+            functions.append(hoisted(lambda v, g=g, at=layout: at.pack(g(x.unpack(v))).astype(x.dtype), v))
             layouts.append(layout)
         return cls((functions[0], functions[1]), x, (layouts[0], layouts[1]))
 
@@ -121,7 +121,7 @@ def constrained_argmin(
         return jnp.concatenate([stationary, equal, jnp.minimum(above, mu)])
 
     start = jnp.zeros(sum(constraints.sizes), v.dtype).at[:n].set(v)
-    residual = hoist(kkt, start)
+    residual = hoisted(kkt, start)
     linear = _linear.choose("argmin", adjoint, start.size, v.dtype, symmetric=False)
     problem = Problem("argmin", constraints.x, linear, zero_modes, lambda z: jnp.asarray(tol, z.dtype))
     force, f, c_only = frozen((residual, energy, c))

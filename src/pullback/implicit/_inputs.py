@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.tree_util import Partial
 from jaxtyping import Array, PyTree
 
-from pullback.core import InputError, Solution, is_varying, refuse_half, vary_like
-from pullback.core._linear_map import refuse_mixture
+from pullback.core import InputError, Solution, hoist, is_varying, refuse_half, refuse_mixture, vary_like
 
 
 def start(name: str, x0: PyTree) -> PyTree[Array]:
@@ -59,22 +59,22 @@ def default_tol(dtype: Any) -> float:
     return float(jnp.finfo(dtype).eps) ** 0.75
 
 
-def hoist(fun: Callable[..., Any], *args: PyTree) -> Any:
+def hoisted(fun: Callable[..., Any], *args: PyTree) -> Partial:
     """`fun` as a pytree whose leaves are the arrays that it closes over, traced or not; traces `fun` once."""
-    closed = eqx.filter_closure_convert(lambda *x: fun(*x), *args)  # equinox warns of transformed functions
-    return jax.tree.map(lambda a: jnp.asarray(a) if isinstance(a, np.ndarray | np.generic) else a, closed)
+    closed, consts, _ = hoist(fun, *args)
+    return Partial(closed, [jnp.asarray(a) if isinstance(a, np.ndarray | np.generic) else a for a in consts])
 
 
 def hoist_at(fun: Callable[[Array], Array], v: Array) -> tuple[Any, Array]:
-    """`hoist(fun, v)` and v. Inside `shard_map` v then varies like all that `fun` closes over, and fun(v) like v."""
+    """`hoisted(fun, v)` and v. Inside `shard_map` v then varies like all that `fun` closes over, and fun(v) like v."""
 
     def alike(v):
         return vary_like(fun(v), v)
 
-    closed = hoist(alike, v)
+    closed = hoisted(alike, v)
     refuse_mixture("pullback.implicit", eqx.filter(closed, eqx.is_array))
     varying = vary_like(v, eqx.filter(closed, eqx.is_array))
-    return (closed, v) if varying is v else (hoist(alike, varying), varying)
+    return (closed, v) if varying is v else (hoisted(alike, varying), varying)
 
 
 def refuse_varying(name: str, v: Array, what: str, remedy: str) -> None:

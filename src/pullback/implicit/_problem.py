@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 from pullback.core import RESULTS, InputError, Solution
 from pullback.implicit import _linear
 from pullback.implicit._flat import Flat
-from pullback.implicit._inputs import hoist
+from pullback.implicit._inputs import hoisted
 from pullback.implicit._linear import Choice
 from pullback.implicit._modes import Find, Held, find, leak, no_modes, rows
 from pullback.implicit._newton import Newton, newton
@@ -77,7 +77,7 @@ class Problem(NamedTuple):
         """The equation with the declared zero modes."""
         modes = no_modes
         if self.zero_modes is not None and not isinstance(self.zero_modes, Find):
-            modes = hoist(rows(self.name, self.zero_modes, self.flat), v)
+            modes = hoisted(rows(self.name, self.zero_modes, self.flat), v)
         return Equation(residual, modes, self.linear)
 
     def solution(

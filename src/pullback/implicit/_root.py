@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 from pullback.core import Implicit, Solution
 from pullback.implicit import _linear
 from pullback.implicit._flat import Flat
-from pullback.implicit._inputs import check, default_tol, hoist, hoist_at, keeps_form, start
+from pullback.implicit._inputs import check, default_tol, hoist_at, hoisted, keeps_form, start
 from pullback.implicit._iterations import Anderson, Iteration, iterate
 from pullback.implicit._modes import Find
 from pullback.implicit._newton import Newton
@@ -120,12 +120,12 @@ def fixed_point(
         return flat.pack(y if gauge_fix is None else gauge_fix(y, flat.unpack(reference)))
 
     _, v = hoist_at(lambda v: step(v, v), v)
-    step = hoist(step, v, v)
+    step = hoisted(step, v, v)
     tol = default_tol(v.dtype) if tol is None else tol
     linear = _linear.choose("fixed_point", adjoint, v.size, v.dtype, symmetric=False)
     problem = Problem("fixed_point", flat, linear, zero_modes, lambda v: tol * (1 + max_abs(v)))
     found = compiled(lambda: _search(problem, solver, frozen(step), v, max_steps))
-    residual = hoist(lambda v: v - step(v, found.v), v)
+    residual = hoisted(lambda v: v - step(v, found.v), v)
     return problem.solution(residual, found, throw)
 
 
@@ -220,4 +220,4 @@ def _search(problem, solver, step, v, max_steps):
     if isinstance(solver, optx.AbstractFixedPointSolver):
         return from_optimistix(optx.fixed_point, lambda v: step(v, v), solver, v, max_steps)
     # With the reference at v, every gauge would be a fixed point and the Jacobian singular: hold it.
-    return problem.search(solver, hoist(lambda w: w - step(w, v), v), v, max_steps)
+    return problem.search(solver, hoisted(lambda w: w - step(w, v), v), v, max_steps)

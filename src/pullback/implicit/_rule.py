@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 from pullback.core import Implicit, error_if
 from pullback.implicit import _linear
 from pullback.implicit._flat import Flat
-from pullback.implicit._inputs import check, hoist, hoist_at, keeps_form, start
+from pullback.implicit._inputs import check, hoist_at, hoisted, keeps_form, start
 from pullback.implicit._linear import Choice
 from pullback.implicit._modes import Modes, no_modes, rows
 
@@ -54,7 +54,7 @@ def attach(
     closed, v = hoist_at(lambda v: flat.pack(residual(flat.unpack(v))), v)
     equation = Equation(
         closed,
-        hoist(rows("attach", zero_modes, flat), v) if zero_modes is not None else no_modes,
+        hoisted(rows("attach", zero_modes, flat), v) if zero_modes is not None else no_modes,
         _linear.choose("attach", adjoint, v.size, v.dtype, symmetric=False),
     )
     return flat.unpack(differentiable(equation, v))

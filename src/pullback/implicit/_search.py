@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import Array, Float, Int, PyTree
 
-from pullback.core import RESULTS, _linear_map
+from pullback.core import RESULTS, hoist
 from pullback.core._compile_cache import compiled_once
-from pullback.implicit._inputs import hoist, refuse_varying
+from pullback.implicit._inputs import hoisted, refuse_varying
 
 VectorMap = Callable[[Float[Array, " n"]], Float[Array, " m"]]
 OPTIMISTIX = (optx.AbstractRootFinder, optx.AbstractLeastSquaresSolver, optx.AbstractMinimiser)
@@ -29,7 +29,7 @@ def from_optimistix(solve: Callable[..., optx.Solution], fun: VectorMap, solver:
     """The outcome of optimistix's `solve`, in our words. Values only: `fun` must not carry tangents."""
     refuse_varying("pullback.implicit", v, "a solver of optimistix", "solver=Newton() (fixed_point: Anderson())")
     # What the function closes over is an argument, or optimistix's own `jit` would make it part of the program.
-    solution = solve(lambda v, fun: fun(v), solver, v, args=hoist(fun, v), max_steps=steps, throw=False)
+    solution = solve(lambda v, fun: fun(v), solver, v, args=hoisted(fun, v), max_steps=steps, throw=False)
     result, theirs = RESULTS.stalled, optx.RESULTS
     pairs = (
         (theirs.successful, RESULTS.successful),
@@ -53,7 +53,7 @@ def compiled(thunk: Callable[[], Any]) -> Any:
 
     A later search that does the same with other numbers finds it compiled.
     """
-    closed, consts, _ = _linear_map.hoist(thunk)
+    closed, consts, _ = hoist(thunk)
     return compiled_once(closed, "implicit", [(closed, (consts,))], consts)
 
 

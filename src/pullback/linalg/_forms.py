@@ -34,7 +34,7 @@ from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
-from pullback.core import InputError, is_live, linear_map, result_type, vary_like
+from pullback.core import InputError, hoist, is_live, linear_map, result_type, vary_like
 from pullback.linalg._divided_differences import divided_difference, taylor_coefficients
 
 Evaluate = Callable[[Callable, tuple, PyTree, Array, tuple], Array]  # (f, theta, spectrum, a, es) -> D^m f(a)[es]
@@ -49,8 +49,8 @@ def hoisted(f: Callable, w: Array, dtype=None) -> tuple[Callable, tuple]:
     shapes = [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(f, point))]
     if shapes != [()]:
         raise InputError(f"a function of a matrix needs a function of a number; this one returns the shapes {shapes}.")
-    f, theta = jax.closure_convert(f, point)
-    return f, tuple(theta)
+    closed, theta, _ = hoist(f, point)
+    return lambda x, *theta: closed(list(theta), x), tuple(theta)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))

@@ -29,31 +29,35 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import PyTree
 
-from pullback.core import InputError, are_checked_under_jit, error_if, instantiated, is_live, linear_map, vary_like
-from pullback.core._linear_map import hoist
+from pullback.core import (
+    RESULTS,
+    Adjoint,
+    InputError,
+    Solution,
+    Uncompute,
+    are_checked_under_jit,
+    error_if,
+    hoist,
+    instantiated,
+    is_live,
+    linear_map,
+    vary_like,
+)
 from pullback.loops._inputs import first_entry, non_negative, number_of_steps, same_state, step_shapes
 
 _NAME = "reversible_scan"
 
 
 @overload
-def reversible_scan(
-    step: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]],
-    inverse: Callable[[PyTree, PyTree, PyTree], PyTree],
-    init: PyTree,
-    xs: PyTree = None,
-    params: PyTree = None,
-    *,
-    length: int | None = None,
-    checkpoint_every: int | None = None,
-    unroll: int = ...,
-    certificate: Literal[False] = False,
-) -> tuple[PyTree, PyTree]: ...
+def reversible_scan(*args: Any, throw: Literal[False], **options: Any) -> Solution[tuple[PyTree, PyTree]]: ...
 
 
 @overload
+def reversible_scan(*args: Any, throw: Literal[True] = True, **options: Any) -> tuple[PyTree, PyTree]: ...
+
+
 def reversible_scan(
     step: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]],
     inverse: Callable[[PyTree, PyTree, PyTree], PyTree],
@@ -62,14 +66,9 @@ def reversible_scan(
     params: PyTree = None,
     *,
     length: int | None = None,
-    checkpoint_every: int | None = None,
-    unroll: int = ...,
-    certificate: Literal[True],
-) -> tuple[PyTree, PyTree, Float[Array, ""]]: ...
-
-
-def reversible_scan(
-    step, inverse, init, xs=None, params=None, *, length=None, checkpoint_every=None, unroll=2, certificate=False
+    adjoint: Adjoint = Uncompute(),  # noqa: B008
+    unroll: int = 2,
+    throw: bool = True,
 ):
     """Repeats (state, y_i) = step(state, x_i, params); reverse mode runs `inverse` beside the adjoint.
 
@@ -83,22 +82,23 @@ def reversible_scan(
         xs: arrays with one entry for each step along their first axis; None: the functions are given None.
         params: pytree that all steps share.
         length: number of steps, needed if `xs` is None.
-        checkpoint_every: store the exact state every so many steps; rounding errors then grow over that many steps
-            only, for 2·length/checkpoint_every stored states.
+        adjoint: `Uncompute()`. `Uncompute(checkpoint_every=m)` stores the exact state every m steps: rounding errors
+            grow over that many steps only, for 2·length/m stored states.
         unroll: how many steps the loops of reverse mode take at once: less overhead for small states, longer
             compilation.
-        certificate: return the round-trip error as well. It costs one sweep of `inverse`.
+        throw: if False, return a `Solution` with the round-trip error. It costs one sweep of `inverse`.
 
     Returns:
-        The last state and all y_i. With `certificate` also the round-trip error: how far the states that `inverse`
-        recovers at the beginning (of the worst block, with `checkpoint_every`) are from the true ones, the largest
-        difference over the largest entry. Derivatives in reverse mode are taken at states that are wrong by this
-        much. It is 1 if a leaf that is not inexact is not recovered exactly, and has no derivative itself.
+        The last state and all y_i; or, if not `throw`, a `Solution` of these. Its `residual` is the round-trip error:
+        how far the states that `inverse` recovers at the beginning (of the worst block, with `checkpoint_every`) are
+        from the true ones, the largest difference over the largest entry. Derivatives in reverse mode are taken at
+        states that are wrong by this much. It is 1 if a leaf that is not inexact is not recovered exactly, and has no
+        derivative itself. `result` is `irreversible` if half of the digits are lost.
 
     Raises:
         InputError: `inverse` does not undo the first step (outside `jit`; `EquinoxRuntimeError` inside, within
             `core.checks_under_jit`); a function changes the structure, a shape or a dtype of the state; leaves of
-            `xs` of different lengths; neither `xs` nor `length`.
+            `xs` of different lengths; neither `xs` nor `length`; another adjoint.
 
     Examples:
         A rotation by `angle` in each step.
@@ -119,15 +119,20 @@ def reversible_scan(
     same_state(_NAME, "the inverse", jax.eval_shape(inverse, init, x0, params), init)
     if n:
         init = _check_inverse(step, inverse, init, jax.tree.map(lambda a: a[0], xs), params)
+    eps = _eps(init)
     system, init, xs, params = _close(step, inverse, init, x0, xs, params)
-    every = n if checkpoint_every is None else non_negative(_NAME, "checkpoint_every", checkpoint_every)
-    if checkpoint_every == 0:
-        raise InputError(f"{_NAME}: checkpoint_every must be positive.")
+    if not isinstance(adjoint, Uncompute):
+        raise InputError(f"{_NAME}: adjoint must be Uncompute(), got {adjoint!r}; for others take scan.")
+    every = adjoint.checkpoint_every or n
     if non_negative(_NAME, "unroll", unroll) == 0:
         raise InputError(f"{_NAME}: unroll must be positive.")
-    state, ys, error = _in_blocks(system, n, every, unroll, certificate, init, xs, params)
+    state, ys, error = _in_blocks(system, n, every, unroll, not throw, init, xs, params)
     out = system.merge_state(state), system.merge_y(ys)
-    return (*out, error) if certificate else out
+    if throw:
+        return out
+    result = RESULTS.where(error <= eps**0.5, RESULTS.successful, RESULTS.irreversible)
+    result = RESULTS.where(jnp.isfinite(_largest(state.inexact)), result, RESULTS.nonfinite)
+    return Solution(out, result, error, n)
 
 
 class _Split(NamedTuple):
@@ -181,12 +186,12 @@ def _close(step, inverse, init, x0, xs, params):
     return _System(split_step, split_inverse, merge_state, merge_y), init, xs, params
 
 
-def _in_blocks(system, n, every, unroll, certificate, init, xs, params):
+def _in_blocks(system, n, every, unroll, certified, init, xs, params):
     """(last state, ys, round-trip error) with exact states stored between blocks of `every` steps."""
 
     def block(length, x, u):
         end, ys = _reversible(system.step, system.inverse, unroll, length, False, x, u, params)
-        error = _round_trip_error(system.inverse, length, x, end, u, params) if certificate else jnp.zeros(())
+        error = _round_trip_error(system.inverse, length, x, end, u, params) if certified else jnp.zeros(())
         return end, (ys, error)
 
     if every >= n:
@@ -313,8 +318,7 @@ def _check_inverse(step, inverse, init, x0, params):
         return init
     end = step(init, x0, params)[0]
     error = _distance(_split(inverse(end, x0, params))[0], _split(init)[0], _split(end)[0])
-    dtypes = [a.dtype for a in jax.tree.leaves(init) if jnp.issubdtype(a.dtype, jnp.inexact)]
-    tolerance = max((float(jnp.finfo(d).eps) for d in dtypes), default=0.0) ** (2 / 3)
+    tolerance = _eps(init) ** (2 / 3)
     wrong = ~(error <= tolerance)
     message = (
         f"{_NAME}: the inverse does not undo the first step. inverse(step(x, x_i, params)[0], x_i, params) must be x"
@@ -342,6 +346,12 @@ def _distance(found, true, other):
     scale = jnp.where(scale == 0, _largest(other.inexact), scale)
     error = _largest(_subtract(found.inexact, true.inexact)) / jnp.where(scale == 0, 1, scale)
     return jnp.where(same, error, jnp.maximum(error, 1))
+
+
+def _eps(tree) -> float:
+    """The coarsest rounding of the inexact leaves."""
+    dtypes = [a.dtype for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.inexact)]
+    return max((float(jnp.finfo(d).eps) for d in dtypes), default=0.0)
 
 
 def _raw(a):

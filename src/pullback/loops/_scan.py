@@ -14,13 +14,12 @@ Source: A. Griewank, A. Walther, ACM Trans. Math. Softw. 26, 19 (2000).
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from pullback.core import Checkpoint, InputError, TwoLevel
+from pullback.core import Adjoint, Checkpoint, Direct, InputError, TwoLevel
 from pullback.loops._inputs import first_entry, number_of_steps, same_state, step_shapes
 
 
@@ -31,7 +30,7 @@ def scan(
     length: int | None = None,
     *,
     reverse: bool = False,
-    remat: Literal["step"] | Checkpoint | TwoLevel | None = "step",
+    adjoint: Adjoint = Checkpoint(),  # noqa: B008
 ) -> tuple[PyTree, PyTree]:
     """Repeats (state, y_i) = step(state, x_i); returns the last state and all y_i, as `jax.lax.scan`.
 
@@ -41,27 +40,27 @@ def scan(
         xs: arrays with one entry for each step along their first axis; None: `step` is given None.
         length: number of steps, needed if `xs` is None.
         reverse: go through `xs` from the end.
-        remat: what reverse mode stores of N steps.
-            "step": the N states, recomputing each step.
+        adjoint: what reverse mode stores of N steps.
+            `Checkpoint()`: the N states, recomputing each step.
             `Checkpoint(n)`: every n-th state, recomputing blocks of n steps: N/n + n states.
             `TwoLevel()`: `Checkpoint` with n ≈ √N.
-            None: every intermediate value, as plain JAX.
+            `Direct()`: every intermediate value, as plain JAX.
 
     Raises:
         InputError: leaves of `xs` of different lengths; neither `xs` nor `length`; `step` does not return a pair or
-            changes the structure, a shape or a dtype of the state; another `remat`.
+            changes the structure, a shape or a dtype of the state; another adjoint.
 
     Examples:
         >>> def euler(x, _):
         ...     return x + 1e-5 * x, None
-        >>> grow = lambda x: scan(euler, x, length=100_000, remat=TwoLevel())[0]
+        >>> grow = lambda x: scan(euler, x, length=100_000, adjoint=TwoLevel())[0]
         >>> f"{jax.grad(grow)(1.0):.4f}"
         '2.7183'
     """
     n = number_of_steps("scan", xs, length)
     state, _ = step_shapes("scan", step, init, first_entry(xs))
     same_state("scan", "the step", state, init)
-    block = _block(remat, n)
+    block = _block(adjoint, n)
     if block is None:
         return jax.lax.scan(step, init, xs, n, reverse=reverse)
     # Inside a scan nothing can be merged with the first evaluation, so that the barrier against it is not needed.
@@ -84,18 +83,16 @@ def scan(
     return state, jax.tree.map(lambda *y: jnp.concatenate(y[::-1] if reverse else y), ys, ys_tail)
 
 
-def _block(remat, n: int) -> int | None:
+def _block(adjoint: Adjoint, n: int) -> int | None:
     """Steps in one block; None: nothing is recomputed."""
-    match remat:
-        case None:
+    match adjoint:
+        case Direct():
             return None
-        case "step":
-            return 1
         case Checkpoint(every=every):
             return every
         case TwoLevel():
             return square_root_block(n)
-    raise InputError(f"scan: remat must be 'step', Checkpoint(n), TwoLevel() or None, got {remat!r}.")
+    raise InputError(f"scan: adjoint must be Checkpoint(n), TwoLevel() or Direct(), got {adjoint!r}.")
 
 
 def square_root_block(n: int) -> int:

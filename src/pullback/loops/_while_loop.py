@@ -19,8 +19,7 @@ import jax.numpy as jnp
 from equinox.internal import unvmap_any
 from jaxtyping import Array, Bool, PyTree
 
-from pullback.core import RESULTS, InputError, Solution, vary_like
-from pullback.core._linear_map import hoist, refuse_mixture
+from pullback.core import RESULTS, InputError, Solution, hoist, refuse_mixture, vary_like
 from pullback.loops._inputs import non_negative, same_state
 
 _NAME = "while_loop"

@@ -190,7 +190,7 @@ def _loops():
 
     return (
         Subject("loops.scan", lambda x, u: loops.scan(step, x, u), (_POINTS, _B)),
-        Subject("loops.scan, two levels", lambda x, u: loops.scan(step, x, u, remat=loops.TwoLevel()), (_POINTS, _B)),
+        Subject("loops.scan, two levels", lambda x, u: loops.scan(step, x, u, adjoint=loops.TwoLevel()), (_POINTS, _B)),
         Subject("loops.while_loop", halved, (_POINTS,)),
         Subject("loops.reversible_scan", lambda q, v, u, p: loops.reversible_scan(kick, unkick, (q, v), u, p),
                 (_POINTS, _POINTS, _B, np.array(0.3))),
