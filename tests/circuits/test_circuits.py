@@ -215,7 +215,7 @@ def test_published_values(n, depth):
     @jax.jit
     @jax.value_and_grad
     def energy(theta):
-        return qc.expect(operators.heisenberg(n, 4.0), circuit.with_parameters(theta), state=qc.zero_state(n))
+        return qc.expect(operators.heisenberg(n, 4.0), circuit.with_parameters(theta), initial=qc.zero_state(n))
 
     value, gradient = energy(theta)
     e, norm = PUBLISHED[n, depth]

@@ -1,6 +1,7 @@
 """The geometry of the states that a circuit prepares, and derivatives by shifts as a quantum processor takes them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from pullback.circuits._circuit import Circuit
 from pullback.circuits._gates import KINDS
 from pullback.circuits._program import Operation, Program
 from pullback.circuits._states import expect, observables, state
-from pullback.core import InputError
+from pullback.core import RESULTS, InputError, Solution
 from pullback.external import primitive
 from pullback.operators import PauliSum
 
@@ -51,40 +52,70 @@ def natural_gradient(
     *,
     damping: float = 1e-8,
     matrix_free: bool = False,
-) -> Float[Array, " parameters"]:
+    max_steps: int | None = None,
+    throw: bool = True,
+) -> Any:
     """(Re Q + damping)⁻¹ ∇⟨H⟩: the gradient in the metric of the states; see `quantum_geometric_tensor`.
 
     Args:
+        observable: H, whose mean is differentiated.
+        circuit: prepares the state.
+        initial: state before the circuit; None: |0…0⟩.
+        damping: what is added to the metric, which may be singular.
         matrix_free: by conjugate gradients on products with the metric, each for a tangent and a gradient of the state,
             in the memory of a few states: for many parameters. Else by the metric as a matrix.
+        max_steps: bound on the conjugate gradients; None: ten times the number of parameters.
+        throw: raise if the equation is not solved; if False, return a `Solution`.
+
+    Returns:
+        One number for each parameter; or, if not `throw`, a `Solution` of these, with `residual`
+        |(Re Q + damping) x − ∇⟨H⟩| relative to |∇⟨H⟩| and `steps` the number of products with the metric.
 
     Raises:
-        InputError: the damping is not positive (the metric may be singular); not a `PauliSum` and a `Circuit`.
-        EquinoxRuntimeError: conjugate gradients do not converge; a larger damping helps.
+        ConvergenceError: the residual is above the square root of rounding: the damping is too small for the precision,
+            or conjugate gradients need more steps (`EquinoxRuntimeError` in compiled programs).
+        InputError: the damping is not positive; not a `PauliSum` and a `Circuit`.
     """
     observables("natural_gradient", observable, circuit, only_one=True)
     if not damping > 0:
         raise InputError(f"natural_gradient: damping must be positive, got {damping}.")
-    theta = circuit.parameters
+    theta, n = circuit.parameters, circuit.n_parameters
     gradient = jax.grad(lambda theta: expect(observable, circuit.with_parameters(theta), initial))(theta)
-    if not matrix_free or not circuit.n_parameters:  # conjugate gradients need an unknown
+    eps = float(jnp.finfo(theta.dtype).eps)
+    failure = RESULTS.stalled
+    if not matrix_free or not n:  # conjugate gradients need an unknown
         metric = quantum_geometric_tensor(circuit, initial).real
-        return jnp.linalg.solve(metric + damping * jnp.eye(len(metric), dtype=metric.dtype), gradient)
+        metric = metric + damping * jnp.eye(n, dtype=metric.dtype)
+        x, steps = jnp.linalg.solve(metric, gradient), n
+        image = metric @ x
+    else:
+        damped = _damped_metric(circuit, initial, damping)
+        operator = lx.FunctionLinearOperator(damped, jax.typeof(theta), lx.positive_semidefinite_tag)
+        method = lx.CG(rtol=eps**0.75, atol=0.0, max_steps=10 * n if max_steps is None else max_steps)
+        found = lx.linear_solve(operator, gradient, method, throw=False)
+        x, steps = found.value, found.stats["num_steps"]
+        image = damped(x)
+        failure = RESULTS.where(found.result == lx.RESULTS.max_steps_reached, RESULTS.max_steps_reached, failure)
+    size = jnp.linalg.norm(gradient)
+    residual = jnp.linalg.norm(image - gradient) / jnp.where(size == 0, 1, size)
+    result = RESULTS.where(residual <= eps**0.5, RESULTS.successful, failure)
+    result = RESULTS.where(jnp.isfinite(residual), result, RESULTS.nonfinite)
+    solution = Solution(x, result, residual, steps)
+    return solution.unwrap("natural_gradient") if throw else solution
 
-    def of_parameters(theta):
-        return state(circuit.with_parameters(theta), initial)
 
-    psi, push = jax.linearize(of_parameters, theta)
+def _damped_metric(circuit: Circuit, initial: Inexact[Array, " N"] | None, damping: float) -> Callable[[Array], Array]:
+    """v -> (Re Q + damping) v, by a tangent and a gradient of the state."""
+    theta = circuit.parameters
+    psi, push = jax.linearize(lambda theta: state(circuit.with_parameters(theta), initial), theta)
     pull = jax.linear_transpose(push, theta)
 
-    def damped_metric(v):
+    def product(v):
         tangent = push(v)
         tangent = tangent - jnp.vdot(psi, tangent) * psi
         return pull(jnp.conj(tangent))[0] + damping * v
 
-    operator = lx.FunctionLinearOperator(damped_metric, jax.typeof(theta), lx.positive_semidefinite_tag)
-    tolerance = float(jnp.finfo(theta.dtype).eps) ** 0.75
-    return lx.linear_solve(operator, gradient, lx.CG(rtol=tolerance, atol=0.0)).value
+    return product
 
 
 def parameter_shift(

@@ -82,7 +82,7 @@ def round_trip_error(circuit: Circuit, initial: Inexact[Array, "*batch N"] | Non
 def expect(
     observable: PauliSum | Sequence[PauliSum],
     circuit: Circuit,
-    state: Inexact[Array, "*batch N"] | None = None,
+    initial: Inexact[Array, "*batch N"] | None = None,
     *,
     adjoint: Adjoint | None = None,
     mesh: Mesh | None = None,
@@ -95,7 +95,7 @@ def expect(
     Args:
         observable: one `PauliSum`, or several.
         circuit: prepares ψ.
-        state: before the circuit; None: |0…0⟩. No leading axes if there are channels.
+        initial: state before the circuit; None: |0…0⟩. No leading axes if there are channels.
         adjoint: as of `state`.
         mesh: as of `state`.
 
@@ -105,12 +105,12 @@ def expect(
     """
     several = observables("expect", observable, circuit)
     if mesh is not None:
-        means = _means_on_devices(several, circuit, state, adjoint, mesh)
+        means = _means_on_devices(several, circuit, initial, adjoint, mesh)
     elif circuit.has_channels:
-        rho = density_matrix(circuit, state, adjoint=adjoint)
+        rho = density_matrix(circuit, initial, adjoint=adjoint)
         means = [h.trace(rho) for h in several]
     else:
-        psi = _after(circuit, state, adjoint)
+        psi = state(circuit, initial, adjoint=adjoint)
         means = [mean(h, psi) for h in several]
     return means[0] if isinstance(observable, PauliSum) else jnp.stack(means, -1)
 
@@ -153,10 +153,6 @@ def _means_on_devices(several, circuit, initial, adjoint, mesh):
 
     found = on_devices(circuit, V, mesh, adjoint or Uncompute(), finish, several, PartitionSpec())
     return [*found.reshape(len(several), *shape[:-1])]
-
-
-def _after(circuit, initial, adjoint):
-    return state(circuit, initial, adjoint=adjoint)
 
 
 def density_matrix(
