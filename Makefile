@@ -70,7 +70,7 @@ lock: | $(BIN)/python
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
 	$(COMPILE) --extra test pyproject.toml requirements/build.in -o requirements/base.txt
 	$(COMPILE) --extra dev --extra docs -c requirements/base.txt pyproject.toml requirements/build.in -o requirements/dev.txt
-	$(COMPILE) -c requirements/base.txt requirements/peers.in -o requirements/peers.txt
+	$(COMPILE) --extra peers -c requirements/base.txt pyproject.toml -o requirements/peers.txt
 
 clean:
 	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache .hypothesis site build dist
