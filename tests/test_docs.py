@@ -46,7 +46,7 @@ def test_python_blocks_run(page, capsys, tmp_path, monkeypatch):
 
 def test_the_readme_says_what_it_prints(capsys):
     exec(re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)[1], {})
-    ours, theirs, *table = capsys.readouterr().out.splitlines()
+    ours, theirs, _, *table = capsys.readouterr().out.splitlines()
     assert float(ours) == pytest.approx(-1, abs=1e-12)
     assert theirs == "nan"
     assert all(line.endswith("ok") for line in table[1:])

@@ -47,9 +47,10 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class DerivativeReport:
-    """The table of `check_derivatives`; prints as one."""
+    """The table of `check_derivatives`; prints as one, under a line that says along which directions."""
 
     rows: tuple[Row, ...]
+    directions: str
 
     @property
     def ok(self) -> bool:
@@ -64,7 +65,7 @@ class DerivativeReport:
 
     def __str__(self) -> str:
         head = f"{'mode':12s} {'AD':>19s} {'reference':>19s} {'rel. error':>10s}  verdict"
-        return "\n".join([head, *map(str, self.rows)])
+        return "\n".join([self.directions, head, *map(str, self.rows)])
 
     __repr__ = __str__
 
@@ -148,10 +149,22 @@ def check_derivatives(
             rows.append(_judge(mode, value, problem, exact, error, rtol[min(m, len(rtol)) - 1], atol, size))
         if all(math.isfinite(first.get(mode, math.nan)) for mode in ("jvp", "vjp")):
             rows.append(_judge("jvp=vjp", first["vjp"], "", first["jvp"], 0.0, rtol[0] / 10, atol, size))
-    report = DerivativeReport(tuple(rows))
+    report = DerivativeReport(tuple(rows), _described(args, samples, scale, seed))
     if throw and not report.ok:
         raise DerivativeError(f"derivatives disagree with their reference:\n{report}")
     return report
+
+
+def _described(args, samples: int, scale: float, seed: int) -> str:
+    """The directions that were taken, in words."""
+    varied = [
+        f"args{jax.tree_util.keystr(path)}{list(jnp.shape(a)) or ''}"
+        for path, a in jax.tree_util.tree_leaves_with_path(args)
+        if eqx.is_inexact_array(_as_array(a))
+    ]
+    what = ", ".join(varied) if len(varied) <= 6 else f"{', '.join(varied[:5])} and {len(varied) - 5} more"
+    sets = "one set" if samples == 1 else f"{samples} sets"
+    return f"{sets} of random directions (seed {seed}, length about {scale:g} max(1, |x|)) in {what}"
 
 
 def directional_derivative(f: Callable[[PyTree], Any], x: PyTree, directions: Sequence[PyTree], mode: str) -> Any:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import jax
 
 from pullback.core import InputError, nearest
+from pullback.core._compat import QUICK_XLA
 from pullback.trust._conformance._case import Case
 from pullback.trust._conformance._table import cases
 from pullback.trust._derivatives import MODES, directional_derivative
@@ -25,14 +26,6 @@ TOLERANCE = {1: 1e-8, 2: 1e-6}
 _BATCH = 16  # rows whose programs are compiled together
 _LONG = 400  # lines: beyond that, compiling as one saves nothing
 _FIRST = {"fwd": "jvp", "rev": "vjp"}
-# Every program runs a few times: unoptimised code compiles four times faster and holds the same derivatives.
-QUICK: dict[str, str | bool] = {
-    "xla_backend_optimization_level": "0",
-    "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,
-    "xla_cpu_parallel_codegen_split_count": "1",  # parts of a program are not compiled in threads of their own
-}
-
 Verdict = Literal["ok", "wrong", "NaN", "missing"]
 Side = Literal["ours", "theirs"]
 
@@ -182,7 +175,7 @@ def _compiled(lot: list[_Program]) -> Callable[..., Any]:
 
 def _compile(lowered):
     try:
-        return lowered.compile(compiler_options=QUICK)
+        return lowered.compile(compiler_options=QUICK_XLA)
     except jax.errors.JaxRuntimeError:  # an option that this version of XLA does not have
         return lowered.compile()
 

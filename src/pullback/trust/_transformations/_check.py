@@ -25,7 +25,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from pullback.core import InputError, PullbackError, nearest
-from pullback.trust._conformance._check import QUICK
+from pullback.core._compat import QUICK_XLA
 from pullback.trust._differences import derivative, noise_level
 from pullback.trust._transformations._subject import Subject
 from pullback.trust._transformations._subjects import primitive_subjects
@@ -120,7 +120,7 @@ class _Trial:
 
 
 def _jit(f):
-    return jax.jit(f, compiler_options=QUICK)
+    return jax.jit(f, compiler_options=QUICK_XLA)
 
 
 # Transformations within `jit`: trial -> (a program of t, what it gives at 0).
@@ -331,7 +331,7 @@ def _of_name(subjects, name: str) -> Row:
 
 def _be_quick() -> None:
     """The many small programs of eager evaluation take no options; each process compiles them without optimisation."""
-    flags = (f"--{name}={str(value).lower()}" for name, value in QUICK.items())
+    flags = (f"--{name}={str(value).lower()}" for name, value in QUICK_XLA.items())
     os.environ.setdefault("XLA_FLAGS", " ".join(flags))
 
 
