@@ -1,12 +1,12 @@
 """Packings at rest, as differentiable functions of diameters and box."""
 
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pullback.core import ConvergenceError, Implicit, Solution
+from pullback.core import RESULTS, Implicit, Solution
 from pullback.implicit import Dense, Find, Newton, argmin
 from pullback.particles._discs import SoftDiscs
 from pullback.particles._rattlers import WEAK_CONTACT, rattlers, release
@@ -52,34 +52,35 @@ def equilibrium(
     return argmin(discs.energy, x0, **options, tol=tol, max_steps=max_steps, throw=False)
 
 
-def settle(discs: SoftDiscs, x: Float[Array, "n 2"], *, tol: float = TOL) -> tuple[SoftDiscs, Float[Array, "n 2"]]:
+def settle(discs: SoftDiscs, x: Float[Array, "n 2"], *, tol: float = TOL, throw: bool = True) -> Any:
     """From what a minimiser left to an equilibrium with rattlers that touch nothing.
 
     Args:
         discs: the packing.
         x: positions near a minimum, forces of 1e-7 ε over a diameter or less.
         tol: largest component of the force that is accepted.
+        throw: raise if there is no minimum near x; if False, return a `Solution`.
 
     Returns:
-        The packing with a short list of pairs, those that are near at the equilibrium; and the equilibrium. All forces
-        were checked with the pairs of `discs`.
+        The packing with a short list of pairs, those that are near at the equilibrium; and the equilibrium. Or, if not
+        `throw`, a `Solution` of both, with `residual` the largest component of the force, by all pairs of `discs`, and
+        `steps` the number of times that rattlers were released.
 
     Raises:
-        ConvergenceError: there is no minimum near x.
+        ConvergenceError: there is no minimum near x; minimise the energy further first.
     """
+    rounds = 0
     near = discs.near(x, _REACH)
-    for _ in range(_ROUNDS):
+    for rounds in range(1, _ROUNDS + 1):  # noqa: B007
         x, settled = _round(near, x, tol)
         near = discs.near(x, _REACH)
         if settled:
             break
-    largest = float(abs(discs.force(x)).max())
-    if not largest <= tol:
-        raise ConvergenceError(
-            f"settle: the largest force is {largest:.1e}, above {tol:.1e}: the positions were too far from a minimum; "
-            "minimise the energy further first"
-        )
-    return near, x
+    largest = abs(discs.force(x)).max()
+    result = RESULTS.where(largest <= tol, RESULTS.successful, RESULTS.max_steps_reached)
+    result = RESULTS.where(jnp.isfinite(largest), result, RESULTS.nonfinite)
+    solution = Solution((near, x), result, largest, rounds)
+    return solution.unwrap("settle") if throw else solution
 
 
 @eqx.filter_jit

@@ -11,6 +11,7 @@ only if that fails.
 
 import contextlib
 import dataclasses
+import gc
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -333,6 +334,7 @@ def _be_quick() -> None:
     """The many small programs of eager evaluation take no options; each process compiles them without optimisation."""
     flags = (f"--{name}={str(value).lower()}" for name, value in QUICK_XLA.items())
     os.environ.setdefault("XLA_FLAGS", " ".join(flags))
+    gc.set_threshold(200_000, 50, 50)  # tracing makes millions of objects, hardly any of them in circles
 
 
 def _near(found, expected, rtol=_RTOL) -> bool:
