@@ -56,10 +56,9 @@ class _Unknown(Exception):
 
 def _described(value: Any) -> Hashable:
     """Something that is equal for two programs, or parts of them, exactly if they do the same."""
-    if isinstance(value, ClosedJaxpr):
-        return _described(value.jaxpr), _described(list(value.consts))
-    if isinstance(value, Jaxpr):
-        return _jaxpr(value)
+    if isinstance(value, ClosedJaxpr | Jaxpr):  # one class since JAX 0.12
+        inner = value.jaxpr if isinstance(value, ClosedJaxpr) else value
+        return _jaxpr(inner), _described([*getattr(value, "consts", ())])
     if isinstance(value, list | tuple):
         return (type(value), *map(_described, value))
     if isinstance(value, dict):
