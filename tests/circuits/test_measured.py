@@ -99,7 +99,7 @@ def test_drawn_outcomes():
 
     def sampled(x, key):
         found = qc.MeasuredCircuit.from_qasm(TEXT, {"a": x[0], "b": x[1]}).expect_sampled(OBSERVABLE, key, 4000)
-        return found.mean, found.standard_error
+        return found.value, found.error
 
     a, b = POINT.tolist()
     (value, error), gradient = jax.value_and_grad(sampled, has_aux=True)(POINT, jax.random.key(0))

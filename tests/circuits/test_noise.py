@@ -145,7 +145,7 @@ def test_trajectories():
     p, count = jnp.array([0.3, 0.2]), 2000
 
     def single(p, angles, key):
-        return qc.expect_sampled(OBSERVABLE, layered(p, angles), key, 1).mean
+        return qc.expect_sampled(OBSERVABLE, layered(p, angles), key, 1).value
 
     exact, gradients = jax.jit(jax.value_and_grad(energy, (0, 1)))(p, angles)
     keys = jax.random.split(jax.random.key(0), count)
@@ -158,7 +158,7 @@ def test_trajectories():
 def test_estimate():
     p, angles = jnp.array([0.3, 0.2]), jnp.asarray(np.random.default_rng(3).normal(size=(5, 4)))
     estimate = qc.expect_sampled(OBSERVABLE, layered(p, angles), jax.random.key(1), 4000)
-    assert abs(estimate.mean - energy(p, angles)) < 4 * estimate.standard_error < 0.1
+    assert abs(estimate.value - energy(p, angles)) < 4 * estimate.error < 0.1
     psi = qc.trajectories(layered(p, angles), jax.random.key(2), 50)
     np.testing.assert_allclose(jnp.linalg.norm(psi, axis=-1), 1, atol=1e-12)
 

@@ -68,7 +68,8 @@ from pullback.circuits._states import (
     state,
     zero_state,
 )
-from pullback.circuits._trajectories import Estimate, expect_sampled, trajectories
+from pullback.circuits._trajectories import expect_sampled, trajectories
+from pullback.core import Estimate
 from pullback.operators import PauliString, PauliSum, heisenberg, transverse_ising
 
 __all__ = [

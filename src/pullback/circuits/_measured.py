@@ -19,8 +19,7 @@ from pullback.circuits._program import Program
 from pullback.circuits._qasm_outcomes import where_true
 from pullback.circuits._qasm_read import read_qasm
 from pullback.circuits._states import expect, mean, observables, probabilities, sample, state, zero_state
-from pullback.circuits._trajectories import Estimate
-from pullback.core import InputError, complex_dtype
+from pullback.core import Estimate, InputError, complex_dtype
 from pullback.operators import PauliSum, Terms
 
 _MOST_BRANCHES = 20  # outcomes that are enumerated
@@ -188,7 +187,7 @@ class MeasuredCircuit(eqx.Module):
         if count < 1:
             raise InputError(f"MeasuredCircuit.expect_sampled: count is {count}; at least one is needed.")
         values = mean(observable, _trajectories(self, key, count)[0])
-        return Estimate(jnp.mean(values), jnp.std(values) / jnp.sqrt(max(count - 1, 1)))
+        return Estimate.of(values)
 
     def _bits_of(self, register: str | None) -> list[Any]:
         if register is not None and register not in self.registers:

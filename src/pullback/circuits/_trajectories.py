@@ -1,23 +1,14 @@
 """Circuits with channels on pure states drawn at random: 2^n amplitudes for each trajectory instead of 4^n."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Complex, Float, Inexact
+from jaxtyping import Array, Complex, Inexact
 
 from pullback.circuits._circuit import Circuit
 from pullback.circuits._evolve import evolve
 from pullback.circuits._states import mean, observables, split, zero_state
-from pullback.core import Adjoint, Checkpoint, InputError
+from pullback.core import Adjoint, Checkpoint, Estimate, InputError
 from pullback.operators import PauliSum
-
-
-class Estimate(NamedTuple):
-    """A mean over trajectories and its standard error."""
-
-    mean: Float[Array, ""]
-    standard_error: Float[Array, ""]
 
 
 def trajectories(
@@ -74,4 +65,4 @@ def expect_sampled(
     """
     observables("expect_sampled", observable, circuit, only_one=True)
     values = mean(observable, trajectories(circuit, key, count, initial, adjoint=adjoint))
-    return Estimate(jnp.mean(values), jnp.std(values) / jnp.sqrt(max(count - 1, 1)))
+    return Estimate.of(values)

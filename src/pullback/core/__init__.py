@@ -15,6 +15,7 @@ from pullback.core._errors import (
     PullbackError,
     nearest,
 )
+from pullback.core._estimate import Estimate
 from pullback.core._fused import fused
 from pullback.core._hoist import hoist, refuse_mixture
 from pullback.core._linear_map import linear_map
@@ -26,6 +27,7 @@ from pullback.core._tables import Table, data_file, npz_arrays, read_table, real
 
 __all__ = [
     # outcomes
+    "Estimate",
     "RESULTS",
     "Solution",
     # adjoints

@@ -1,11 +1,12 @@
 """Matrix-free eigenvalues, functions and traces of linear operators, with exact derivatives."""
 
+from pullback.core import Estimate
 from pullback.krylov._eigs import eigs
 from pullback.krylov._eigsh import eigsh
 from pullback.krylov._expm_multiply import expm_multiply
 from pullback.krylov._funm_multiply import funm_multiply
 from pullback.krylov._svds import svds
-from pullback.krylov._trace import Estimate, logdet, trace
+from pullback.krylov._trace import logdet, trace
 
 __all__ = [
     "eigsh",

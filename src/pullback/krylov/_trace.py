@@ -8,25 +8,17 @@ Source: I. Han, D. Malioutov, J. Shin, arXiv:1503.06394.
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Inexact, Key, PyTree
+from jaxtyping import Array, ArrayLike, Key, PyTree
 
-from pullback.core import InputError, vary_like
+from pullback.core import Estimate, InputError, vary_like
 from pullback.core._compile_cache import compiled_once
 from pullback.core._linear_map import hoist
 from pullback.krylov._funm_multiply import as_bounds, funm_multiply, spectral_bounds
 from pullback.krylov._operators import Operator, flat_operator, hoisted, like
-
-
-class Estimate(NamedTuple):
-    """A mean over random vectors and its standard error."""
-
-    value: Inexact[Array, ""]
-    error: Inexact[Array, ""]
 
 
 def trace(
@@ -91,9 +83,7 @@ def trace(
     parts = [(closed, (consts, v)), (function, (kept, point))]
     solutions = compiled_once(evaluate, ("trace", samples, max_degree), parts, consts, kept, v, key, bounds)
     worst = jax.tree.map(lambda leaf: leaf[jnp.argmin(solutions.converged)], solutions)
-    values = solutions.value
-    estimate = Estimate(values.mean(), values.std(ddof=1) / samples**0.5)
-    return eqx.tree_at(lambda s: s.value, worst, estimate).unwrap("trace")
+    return eqx.tree_at(lambda s: s.value, worst, Estimate.of(solutions.value)).unwrap("trace")
 
 
 def logdet(
