@@ -35,9 +35,11 @@ def main() -> None:
     def precond(r):
         return modes @ ((modes @ r @ modes) / (energies + 2.0)) @ modes
 
+    solver = pb.krylov.Davidson(precond=precond)
+
     def levels(strength):
         potential, _ = henon_heiles(strength)
-        w, _ = pb.krylov.eigsh(lambda u: laplacian(u) + potential * u, 6, shape=(POINTS, POINTS), precond=precond)
+        w, _ = pb.krylov.eigsh(lambda u: laplacian(u) + potential * u, 6, shape=(POINTS, POINTS), solver=solver)
         return w.sum()
 
     gradient = jax.jit(jax.value_and_grad(levels))

@@ -9,7 +9,7 @@ import optimistix as optx
 import pytest
 
 from pullback import implicit
-from pullback.krylov import eigs, eigsh, expm_multiply, funm_multiply, logdet, svds, trace
+from pullback.krylov import Davidson, eigs, eigsh, expm_multiply, funm_multiply, logdet, svds, trace
 
 EQUATIONS = {  # c -> a function of x whose solution is c
     implicit.root: lambda c: lambda x: x**3 - c**3,
@@ -92,7 +92,7 @@ FURTHER = {
     "eigsh, two": (levels(eigsh, 2), lowest(2)),
     "eigsh, LA": (levels(eigsh, which="LA"), highest(1)),
     "eigsh, metric": (levels(eigsh, b=lambda u: 2 * u), lambda c: (c[0] + D[:1]) / 2),
-    "eigsh, precond": (levels(eigsh, precond=lambda r: r / 3), lowest(1)),
+    "eigsh, precond": (levels(eigsh, solver=Davidson(precond=lambda r: r / 3)), lowest(1)),
     "eigsh, matrix": (lambda c: eigsh(jnp.diag(c[0] + D))[0], lowest(1)),
     "eigsh, small": (lambda c: eigsh(jnp.diag(c[0] + D[:9]))[0], lowest(1)),
     "eigs, left": (levels(eigs, 2, left=True), highest(2)),

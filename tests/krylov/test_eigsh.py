@@ -1,13 +1,16 @@
 """Low levels without a matrix: against free fermions, dense matrices and published levels, with derivatives."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
+import lineax as lx
 import numpy as np
 import pytest
 import scipy.linalg
 
-from pullback.core import RESULTS, ConvergenceError, InputError
-from pullback.krylov import eigsh
+from pullback.core import RESULTS, ConvergenceError, Direct, Implicit, InputError
+from pullback.krylov import Arnoldi, Davidson, Dense, Lanczos, eigsh
 from pullback.trust import MODES, check_derivatives
 from tests.spins import ising_ring_ground, product
 
@@ -185,7 +188,7 @@ def test_henon_heiles():
     hamiltonian, precond = oscillator_grid(40, 2, potential)
 
     def levels(strength):
-        return eigsh(hamiltonian(strength), 6, shape=(40, 40), precond=precond)[0]
+        return eigsh(hamiltonian(strength), 6, shape=(40, 40), solver=Davidson(precond=precond))[0]
 
     w, slopes = jax.jvp(levels, (0.111803,), (1.0,))
     np.testing.assert_allclose(w, [0.99859478, 1.99007683, 1.99007683, 2.95624331, 2.98532654, 2.98532654], atol=2e-6)
@@ -199,7 +202,7 @@ def test_triple_level_in_three_dimensions():
     hamiltonian, precond = oscillator_grid(24, 3, lambda x, y, z, s: ((1 + s) ** 2 * x**2 + y**2 + z**2) / 2)
 
     def levels(s):
-        return eigsh(hamiltonian(s), 4, shape=(24, 24, 24), precond=precond)[0]
+        return eigsh(hamiltonian(s), 4, shape=(24, 24, 24), solver=Davidson(precond=precond))[0]
 
     np.testing.assert_allclose(levels(0.0), [1.5, 2.5, 2.5, 2.5], rtol=1e-8)
     total = jax.grad(lambda s: levels(s)[1:].sum())(0.0)  # ω_x (3/2) + 2 ω_x (1/2): 5/2
@@ -253,7 +256,7 @@ def test_refusals():
         eigsh(hamiltonian, v0=jnp.zeros(2**8))
     with pytest.raises(InputError, match="form"):
         eigsh(lambda x: x[:-1], shape=150)
-    with pytest.raises(InputError, match="which"):
+    with pytest.raises((InputError, TypeError), match="which"):  # the tests' type check is faster
         eigsh(hamiltonian, shape=2**8, which="SM")
     with pytest.raises(ConvergenceError, match="NaN"):
         eigsh(lambda x: x * jnp.nan, shape=150)
@@ -261,13 +264,63 @@ def test_refusals():
         eigsh(lambda x: jnp.linspace(0, 1, 5000) ** 2 * x, shape=5000, max_steps=3)
     levels = jnp.array([0.0, 0.0, *np.arange(1.0, 255.0)])
     with pytest.raises(ConvergenceError, match="multiplet"):
-        eigsh(lambda x: levels * x, shape=256, precond=lambda r: r)
+        eigsh(lambda x: levels * x, shape=256, solver=Davidson(precond=lambda r: r))
     with pytest.raises(ConvergenceError, match="multiplet"):
         eigsh(lambda x: levels * x, shape=256)
     # One start vector alone cannot see the second of two equal levels, but the derivative does.
     mixing = jnp.zeros((256, 256)).at[0, 1].set(1.0).at[1, 0].set(1.0)
     with pytest.raises(RuntimeError, match="multiplet"):
-        jax.jvp(lambda t: eigsh(lambda x: levels * x + t * (mixing @ x), shape=256, copies=False)[1], (0.0,), (1.0,))
+        jax.jvp(
+            lambda t: eigsh(lambda x: levels * x + t * (mixing @ x), shape=256, solver=Lanczos(copies=False))[1],
+            (0.0,),
+            (1.0,),
+        )
+
+
+def test_what_a_solver_cannot_do_is_refused():
+    ring = ising_ring(8)(1.0)
+    for options, told in (
+        ({"k": 2, "solver": Lanczos()}, "here is k=2. Take Davidson"),
+        ({"b": lambda x: 2 * x, "solver": Lanczos()}, "here is a metric b"),
+        ({"which": 0.3, "solver": Lanczos()}, r"here is which=0\.3"),
+        ({"k": 3, "solver": Davidson(basis=9)}, "at least 2 \\(k \\+ 2\\) = 10"),
+        ({"adjoint": Direct()}, "adjoint=Direct"),
+        ({"adjoint": Implicit(linear_solver=lx.CG(1e-9, 1e-9))}, "by a method that fits the operator"),
+    ):
+        with pytest.raises(InputError, match=told):
+            eigsh(ring, shape=2**8, **options)
+    with pytest.raises(InputError, match="Take Dense"):
+        eigsh(jnp.eye(5), 1, solver=Davidson())
+    with pytest.raises((InputError, TypeError), match="solver"):
+        eigsh(ring, shape=2**8, solver=Arnoldi())
+
+
+@pytest.mark.parametrize("n", [12, pytest.param(60, marks=pytest.mark.slow)])
+def test_solvers_agree_in_small_spaces(n):
+    """Where the matrix would be made: value and slope of the lowest level, against NumPy."""
+    rng = np.random.default_rng(2)
+    a, b = (x + x.T for x in rng.normal(size=(2, n, n)))
+    w, v = np.linalg.eigh(a)
+
+    def lowest(t, solver):
+        return eigsh(a + t * b, solver=solver)[0][0]
+
+    for solver in (Dense(), Lanczos(), Davidson(), Davidson(basis=8, precond=lambda r: r / 3)):
+        found, slope = jax.jit(jax.value_and_grad(partial(lowest, solver=solver)))(0.0)
+        np.testing.assert_allclose([found, slope], [w[0], v[:, 0] @ b @ v[:, 0]], rtol=1e-9, err_msg=repr(solver))
+
+
+def test_the_adjoint_has_its_own_tolerance():
+    """One step is not enough for the derivative, and says so; a rough one is a rough vector."""
+
+    def turned(adjoint):
+        return jax.jvp(lambda t: eigsh(a + t * b, adjoint=adjoint)[1][:, 0], (0.0,), (1.0,))[1]
+
+    a, b = (x + x.T for x in np.random.default_rng(3).normal(size=(2, 120, 120)))
+    changed = turned(Implicit(tol=1e-12)), turned(Implicit(tol=1e-3))
+    assert 1e-9 < np.linalg.norm(np.subtract(*changed)) < 1e-2 * np.linalg.norm(changed[0])
+    with pytest.raises((RuntimeError, ValueError), match="max_steps"):
+        turned(Implicit(max_steps=1))
 
 
 def planted(rng, n, dtype, first, size):

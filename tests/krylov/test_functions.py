@@ -7,7 +7,7 @@ import pytest
 import scipy.linalg
 import scipy.special
 
-from pullback.core import ConvergenceError, InputError
+from pullback.core import RESULTS, ConvergenceError, InputError
 from pullback.krylov import expm_multiply, funm_multiply, logdet, trace
 from pullback.trust import check_derivatives
 
@@ -116,6 +116,9 @@ def test_bad_input():
         expm_multiply(GENERAL, VECTOR, 100.0, max_steps=10)
     with pytest.raises(ConvergenceError):
         logdet(np.diag([-1.0, 1.0, 2.0]), 3, key=jax.random.key(0))
+    short = trace(HERMITIAN, jnp.exp, key=jax.random.key(0), samples=2, max_degree=4, throw=False)
+    assert short.result == RESULTS.max_steps_reached and jnp.isfinite(short.value.error)
+    assert logdet(2 * jnp.eye(N), key=jax.random.key(0), samples=2, throw=False).converged
     with pytest.raises(ConvergenceError, match="precision"):
         expm_multiply(np.diag(np.arange(1.0, 41.0)), VECTOR, -400.0, hermitian=True)
     with pytest.raises(ConvergenceError, match="bounds"):

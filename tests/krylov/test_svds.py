@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pullback.core import ConvergenceError, InputError
+from pullback.core import RESULTS, ConvergenceError, InputError
 from pullback.krylov import svds
 from pullback.linalg import low_rank
 
@@ -44,6 +44,12 @@ def test_refusals():
         svds(A, 71)
     with pytest.raises(ConvergenceError, match="multiplet"):
         svds(A, 2)
+    found = svds(A, 2, throw=False)
+    assert found.result == RESULTS.not_separated
+    np.testing.assert_allclose(found.value[1], VALUES[:2], rtol=1e-10)
+    found = svds(A, 3, throw=False)
+    assert found.converged and found.residual < 1e-9
+    np.testing.assert_allclose(found.stats["gap"], 1.0, rtol=0.01)
     for matrix in (jnp.zeros((3, 4)), jnp.diag(jnp.array([3.0, 3.0, 1.0])), jnp.full((3, 4), jnp.nan)):
         with pytest.raises(ConvergenceError):
             svds(matrix)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from pullback.core import RESULTS, ConvergenceError, InputError
+from pullback.krylov import Davidson, Dense, Lanczos, eigsh
 from pullback.lattices import (
+    OperatorModel,
     Sector,
     SpinModel,
     chain,
@@ -15,7 +17,7 @@ from pullback.lattices import (
     hubbard,
     ring,
 )
-from pullback.operators import heisenberg, j1_j2, transverse_ising
+from pullback.operators import FermionSum, PauliSum, SpinSum, heisenberg, j1_j2, transverse_ising
 from pullback.trust import check_derivatives
 from tests.lattices.references import hubbard_matrix, spin_kronecker
 from tests.spins import ising_ring_ground
@@ -95,7 +97,7 @@ def test_a_twofold_level_of_many_states():
     """More states than are diagonalised as a matrix; the answer tells, if it is not to raise."""
     with pytest.raises(ConvergenceError, match="equals the next one"):
         ground_state(j1_j2(8))
-    found = ground_state(j1_j2(8), throw=False).solution
+    found = ground_state(j1_j2(8), throw=False)
     assert found.result == RESULTS.not_separated
     assert found.stats["gap"] < 1e-9
 
@@ -105,15 +107,15 @@ def test_what_is_not_a_number_is_refused(sites):
     with pytest.raises(ConvergenceError, match="NaN"):
         ground_state(transverse_ising(sites, jnp.nan))
     found = jax.jit(lambda g: ground_state(transverse_ising(sites, g), throw=False))(jnp.nan)
-    assert found.solution.result == RESULTS.nonfinite
-    assert jnp.isfinite(found.energy)
+    assert found.result == RESULTS.nonfinite
+    assert jnp.isfinite(found.value.energy)
 
 
 def test_the_gap_of_the_solution():
     """The first excitation, against the dense matrix."""
     model = transverse_ising(8, 1.2)
     w = np.linalg.eigvalsh(np.asarray(model.matrix()))
-    found = ground_state(model).solution
+    found = ground_state(model, throw=False)
     np.testing.assert_allclose(found.stats["gap"], w[1] - w[0], rtol=0.01)
     assert found.converged
 
@@ -161,3 +163,33 @@ def test_bad_numbers():
         ground_state(transverse_ising(2, 1.0), k=5)
     with pytest.raises(InputError, match="a number or a vector"):
         fidelity_susceptibility(lambda g: transverse_ising(2, g[0, 0]), jnp.ones((2, 2)))
+
+
+OPERATORS = {
+    "SpinModel": lambda: SpinModel(ring(6), {"zz": -1.0, "x": -1.1}),
+    "SectorModel": lambda: SpinModel(ring(6), {"zz": -1.0, "x": -1.1}).in_sector(Sector(momentum=0)),
+    "FermionModel": lambda: hubbard(chain(2), 1.0, 2.0, phase=0.3),
+    "OperatorModel": lambda: OperatorModel(PauliSum(4, {"X0 Y1": 0.3, "Z2 Z3": 1.0, "X3": 0.2, "Z0": 0.4})),
+    "FermionSum": lambda: FermionSum(4, {"0^ 1": 1.0, "1^ 0": 1.0, "2^ 2": 0.5, "3^ 3": -0.2}),
+    "SpinSum": lambda: SpinSum(2, {"X0 X1": 1.0, "Z0": 0.3, "Z1": 0.1}),
+}
+
+
+@pytest.mark.parametrize(
+    "kind", [name if name == "SectorModel" else pytest.param(name, marks=pytest.mark.slow) for name in OPERATORS]
+)
+def test_models_and_sums_are_operators_of_krylov(kind):
+    """They say what they act on; the lowest levels, whole multiplets, are those of the dense matrix."""
+    model = OPERATORS[kind]()
+    exact = np.linalg.eigvalsh(np.asarray(model.matrix()))
+    k = next(k for k in range(1, 9) if exact[k] - exact[k - 1] > 1e-6)
+    np.testing.assert_allclose(eigsh(model, k)[0], exact[:k], atol=1e-10)
+
+
+def test_a_solver_of_ones_own():
+    model = SpinModel(ring(8), {"zz": -1.0, "x": -1.1})
+    exact = np.linalg.eigvalsh(np.asarray(model.matrix()))[0]
+    for solver in (Dense(), Lanczos(copies=False), Davidson(basis=12)):
+        np.testing.assert_allclose(ground_state(model, solver=solver).energy, exact, rtol=1e-12)
+    with pytest.raises(InputError, match="here is k=2"):
+        ground_state(model, 2, solver=Lanczos())

@@ -22,7 +22,7 @@ from pullback.core._linear_map import linear_map
 from pullback.core._live import instantiated, is_live, jvp_of_live
 from pullback.core._numbers import complex_dtype, refuse_half, result_type, whole_number
 from pullback.core._results import RESULTS
-from pullback.core._solution import Solution
+from pullback.core._solution import Solution, by_throw
 from pullback.core._tables import Table, data_file, npz_arrays, read_table, real_numbers, text_lines
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Estimate",
     "RESULTS",
     "Solution",
+    "by_throw",
     # adjoints
     "Adjoint",
     "Checkpoint",

@@ -1,6 +1,7 @@
 """`Solution`: what an iterative solver returns when asked for more than the value."""
 
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from pullback.core._errors import ConvergenceError
 from pullback.core._results import FAILURES, RESULTS
 
 Value = TypeVar("Value")
+Arguments = ParamSpec("Arguments")
 
 
 class Solution(eqx.Module, Generic[Value]):
@@ -52,3 +54,18 @@ class Solution(eqx.Module, Generic[Value]):
                 f"{solver}: {RESULTS[self.result]} Residual {self.residual}, steps {self.steps}.", self
             )
         return self.value
+
+
+@runtime_checkable
+class ByThrow(Protocol[Arguments, Value]):
+    """The type of a solver that returns a `Solution` if it is called with throw=False, and the value otherwise."""
+
+    @overload
+    def __call__(self, *args: Any, throw: Literal[False], **options: Any) -> Solution[Value]: ...
+    @overload
+    def __call__(self, *args: Arguments.args, **options: Arguments.kwargs) -> Value: ...
+
+
+def by_throw(solver: Callable[Arguments, Value | Solution[Value]]) -> ByThrow[Arguments, Value]:
+    """`solver` itself: tells type checkers which of the two it returns. So its arguments are written once."""
+    return cast(Any, solver)

@@ -13,13 +13,12 @@ Sources: H. Tal-Ezer, R. Kosloff, J. Chem. Phys. 81, 3967 (1984); A. H. Al-Mohy,
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, overload
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Inexact, PyTree
 
-from pullback.core import RESULTS, InputError, Solution, complex_dtype, result_type, vary_like
+from pullback.core import RESULTS, InputError, Solution, by_throw, complex_dtype, result_type, vary_like
 from pullback.core._compile_cache import compiled_once
 from pullback.core._linear_map import hoist
 from pullback.krylov._funm_multiply import funm_multiply
@@ -31,31 +30,16 @@ _POWER_STEPS = 12
 _SAFETY = 1.3  # a few power iterations find at least 1/1.3 of the norm, but for operators made for it
 
 
-@overload
+@by_throw
 def expm_multiply(
     operator: Operator,
     x: PyTree,
-    t: ArrayLike = ...,
+    t: ArrayLike = 1.0,
     *,
-    hermitian: bool = ...,
-    max_steps: int = ...,
-    throw: Literal[True] = ...,
-) -> PyTree: ...
-
-
-@overload
-def expm_multiply(
-    operator: Operator,
-    x: PyTree,
-    t: ArrayLike = ...,
-    *,
-    hermitian: bool = ...,
-    max_steps: int = ...,
-    throw: Literal[False],
-) -> Solution[PyTree]: ...
-
-
-def expm_multiply(operator, x, t: ArrayLike = 1.0, *, hermitian=False, max_steps=1000, throw=True):
+    hermitian: bool = False,
+    max_steps: int = 1000,
+    throw: bool = True,
+) -> PyTree | Solution[PyTree]:
     """exp(t A) x, without a matrix; differentiable in t, in x, and in what the operator closes over.
 
     Every mode and order of derivatives works, in memory for a few vectors (Hermitian A) or for 2·sqrt(max_steps)

@@ -17,17 +17,18 @@ Sources: H. Tal-Ezer, R. Kosloff, J. Chem. Phys. 81, 3967 (1984); A. Weiße et a
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, overload
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Inexact, PyTree
 
-from pullback.core import RESULTS, InputError, Solution, complex_dtype, result_type, vary_like
+from pullback.core import RESULTS, InputError, Solution, by_throw, complex_dtype, result_type, vary_like
 from pullback.core._compile_cache import compiled_once
 from pullback.core._linear_map import hoist
 from pullback.krylov._operators import Operator, flat_operator, hoisted, scaled
+from pullback.krylov._recurrence import recurrence
 from pullback.loops import reversible_scan
 
 _LANCZOS_STEPS = 40
@@ -36,33 +37,17 @@ _MARGIN = 0.01  # of the width of the spectrum, added on both sides
 _POINT = 1e-3
 
 
-@overload
+@by_throw
 def funm_multiply(
     operator: Operator,
     x: PyTree,
     f: Callable[[Array], Array],
     *,
-    bounds: tuple[ArrayLike, ArrayLike] | None = ...,
-    max_degree: int = ...,
-    tol: float | None = ...,
-    throw: Literal[True] = ...,
-) -> PyTree: ...
-
-
-@overload
-def funm_multiply(
-    operator: Operator,
-    x: PyTree,
-    f: Callable[[Array], Array],
-    *,
-    bounds: tuple[ArrayLike, ArrayLike] | None = ...,
-    max_degree: int = ...,
-    tol: float | None = ...,
-    throw: Literal[False],
-) -> Solution[PyTree]: ...
-
-
-def funm_multiply(operator, x, f, *, bounds=None, max_degree=1000, tol=None, throw=True):
+    bounds: tuple[ArrayLike, ArrayLike] | None = None,
+    max_degree: int = 1000,
+    tol: float | None = None,
+    throw: bool = True,
+) -> PyTree | Solution[PyTree]:
     """f(H) x for a Hermitian operator H, to the tolerance relative to the largest |f| on the spectrum.
 
     Differentiable in what `operator` and `f` close over and in x, in every mode and order, in memory for a few
@@ -183,11 +168,8 @@ def spectral_bounds(apply: Callable[[Array], Array], v: Inexact[Array, " n"]) ->
 
     def step(carry, _):
         q, previous, beta = carry
-        w = closed(consts, q) - beta.astype(q.dtype) * previous
-        alpha = jnp.vdot(q, w).real
-        w = w - alpha.astype(q.dtype) * q
-        norm = jnp.linalg.norm(w)
-        return (w / jnp.where(norm == 0, 1, norm).astype(w.dtype), q, norm), (alpha, norm)
+        new, _, alpha, norm = recurrence(partial(closed, consts), q, q, previous, beta)
+        return (new, q, norm), (alpha, norm)
 
     first = start / jnp.linalg.norm(start).astype(start.dtype), jnp.zeros_like(start), jnp.zeros((), v.real.dtype)
     _, (alpha, beta) = jax.lax.scan(step, vary_like(first, v), length=steps)

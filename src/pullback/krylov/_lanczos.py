@@ -14,29 +14,21 @@ Source: C. Lanczos, J. Res. NBS 45, 255 (1950); C. C. Paige, Linear Algebra Appl
 Psychol. 24, 417 (1933) (moving a level away).
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Inexact, Int
 
-from pullback.core import RESULTS, vary_like
+from pullback.core import RESULTS, InputError, vary_like
+from pullback.krylov._pencil import ROUNDING, Apply, Eigensolver, Found, Pencil, separated, verdict
+from pullback.krylov._recurrence import nonzero, recurrence
 
 _SPACES = 64, 128, 256  # sizes of the tridiagonal matrix looked at; the last is the largest space of one sweep
 _CHECK = 16  # steps between looks at the tridiagonal matrix
-_ROUNDING = 4  # times eps · max|w|: what a level is never known better than
 _SEEN = 0.01  # of the gap: how well the next level is looked for
 _NEXT_STEPS = 512  # products that the search for the next level may take in any case
-
-
-class Found(NamedTuple):
-    """How an iteration ended: |H v − λ v|, the gap to the next level, products with H; without derivatives."""
-
-    result: RESULTS
-    residual: Float[Array, ""]
-    gap: Float[Array, ""]
-    products: Int[Array, ""]
 
 
 class _Aim(NamedTuple):
@@ -70,161 +62,155 @@ class _State(NamedTuple):
     products: Int[Array, ""]
 
 
-def lanczos(
-    apply: Callable[[Array], Array],
-    v: Inexact[Array, " n"],
-    *,
-    tol: float,
-    separated: float,
-    copies: bool,
-    of_sector: bool,
-    max_steps: int,
-) -> tuple[Float[Array, ""], Inexact[Array, " n"], Found]:
-    """(level, vector, how it was found).
+class Lanczos(Eigensolver):
+    """One level at the end of the spectrum, by Lanczos' recurrence in two passes, with memory for a few vectors.
 
-    Goes on until the residual is at most tol · max|w|, and at most `separated` times the gap to the next level.
+    The state stays in the symmetry sector of the start vector, if the operator conserves one.
 
-    Args:
-        apply: H.
-        v: start vector.
-        tol: as above.
-        separated: as above.
-        copies: look for the next level from another start vector. Without it the next level is that of the Krylov
-            space of v, to which a second state of the same energy does not belong.
-        of_sector: v was chosen by the user: levels below the one that it leads to belong to other symmetry sectors.
-        max_steps: bound on the products with H.
+    Attributes:
+        copies: whether a second search, from another start vector, looks for the next level, which may be a second
+            state of the same energy (a fifth to a half of the time of the first one). Without it the gap is the one
+            inside the symmetry sector of v0, and a second state of the same energy in another sector goes unseen: for
+            v0 in one sector of several.
     """
-    real, eps = v.real.dtype, jnp.finfo(v.dtype).eps
-    zero, one = jnp.zeros((), real), jnp.ones((), real)
-    nowhere = jnp.asarray(-jnp.inf, real)
 
-    def of_vector(per_size) -> _Aim:
-        return _Aim(jnp.zeros_like(v), zero, per_size, zero, zero, nowhere, jnp.array(False))
+    copies: bool = eqx.field(default=True, static=True)
 
-    def nearest(level_known: _State) -> _Aim:
-        """The next level; nothing is looked for where the first one has not been found."""
-        s = level_known
-        found = s.residual <= tol * s.size
-        closest = jnp.where(found, _ROUNDING * eps * s.size / separated, jnp.inf)
-        return _Aim(s.x, 2 * s.size, zero, _SEEN * one, s.level, closest, jnp.array(True))
+    def check(self, name: str, n: int, k: int, which: str | float, metric: bool) -> None:
+        """As of `Eigensolver`: one level, lowest or highest, without a metric."""
+        del n
+        asked = f"k={k}" if k > 1 else "a metric b" if metric else f"which={which}"
+        if k > 1 or metric or not isinstance(which, str):
+            raise InputError(
+                f"{name}: Lanczos() finds one state at the end of the spectrum of a Hermitian operator, without a "
+                f"metric; here is {asked}. Take Davidson(), or leave solver out."
+            )
 
-    def polished(s: _State, gap: Array) -> _Aim:
-        """The same vector, more exactly, where a small gap asks for it and rounding allows it."""
-        floor = _ROUNDING * eps * s.size
-        wanted = (s.residual <= tol * s.size) & (separated * gap > floor)
-        return of_vector(jnp.where(wanted, jnp.minimum(separated * gap / _nonzero(s.size), tol), jnp.finfo(real).max))
+    def search(
+        self, pencil: Pencil, v: Inexact[Array, " n"]
+    ) -> tuple[Inexact[Array, "1 1"], Inexact[Array, "1 n"], Found]:
+        """As of `Eigensolver`.
 
-    def search(stage, carry):
-        """One of three: the level, the next level, the first vector again; one program for all of them."""
-        s, gap, result = carry
-        known, again, first = nearest(s), polished(s, gap), of_vector(jnp.asarray(tol, real))
-        aim = jax.tree.map(lambda a, b, c: jnp.where(stage == 0, a, jnp.where(stage == 1, b, c)), first, known, again)
-        start = jax.random.normal(jax.random.key(5), v.shape, v.dtype)
-        other = start / jnp.linalg.norm(start).astype(start.dtype)
-        other = _State(other, s.level + s.size, jnp.inf * one, gap, s.size, jnp.array(0))
-        begin = jax.tree.map(lambda a, b: jnp.where(stage == 1, a, b), other, s)
-        limit = jnp.where(stage == 1, jnp.maximum(s.products, _NEXT_STEPS), max_steps)
-        end = _swept(apply, begin, aim, limit)
-        distance = end.level - s.level
-        seen = distance - jnp.where(aim.met(end.residual, end.level, end.size), 0, end.residual)
-        lower = (stage == 1) & jnp.isfinite(aim.closest) & (distance < -aim.closest)
-        skipped = (stage == 1) & jnp.isinf(aim.closest)
-        gap = jnp.where(stage == 0, end.gap, jnp.where((stage == 2) | skipped | lower, gap, jnp.maximum(seen, 0)))
-        total = jnp.where(stage == 1, s.products + end.products, end.products)
-        result = result | (lower & (not of_sector))
-        kept = jax.tree.map(lambda a, b: jnp.where(stage == 1, a, b), s, end)
-        return kept._replace(products=total), gap, result
+        Goes on until the residual is at most tol · max|w|, and at most `separated` times the gap to the next level.
+        """
+        real, eps = v.real.dtype, jnp.finfo(v.dtype).eps
+        tol, trusted = pencil.tol, separated(v.dtype)
+        zero, one = jnp.zeros((), real), jnp.ones((), real)
+        nowhere = jnp.asarray(-jnp.inf, real)
 
-    v = v / jnp.abs(v).max().astype(v.dtype)  # its norm may not be a number
-    begin = _State(v / jnp.linalg.norm(v).astype(v.dtype), zero, jnp.inf * one, zero, one, jnp.array(0))
-    stages = jnp.array([0, 1, 2] if copies else [0, 2])
-    end, gap, missed = jax.lax.fori_loop(
-        0, stages.size, lambda i, carry: search(stages[i], carry), vary_like((begin, zero, jnp.array(False)), v)
-    )
-    result = verdict(end.residual, gap, end.size, tol=tol, separated=separated)
-    result = RESULTS.where(missed & (result != RESULTS.nonfinite), RESULTS.breakdown, result)
-    return end.level, end.x, Found(result, end.residual, gap, end.products)
+        def of_vector(per_size) -> _Aim:
+            return _Aim(jnp.zeros_like(v), zero, per_size, zero, zero, nowhere, jnp.array(False))
 
+        def nearest(s: _State) -> _Aim:
+            """The next level; nothing is looked for where the first one has not been found."""
+            found = s.residual <= tol * s.size
+            closest = jnp.where(found, ROUNDING * eps * s.size / trusted, jnp.inf)
+            return _Aim(s.x, 2 * s.size, zero, _SEEN * one, s.level, closest, jnp.array(True))
 
-def verdict(residual: Array, gap: Array, size: Array, *, tol: float, separated: float) -> RESULTS:
-    """The one rule for all paths: what a residual, the gap to the next level and the largest level stand for."""
-    eps = jnp.finfo(residual.dtype).eps
-    converged = residual <= tol * size
-    apart = (jnp.maximum(residual, _ROUNDING * eps * size) <= separated * gap) & (gap > 0)
-    result = RESULTS.where(converged, RESULTS.not_separated, RESULTS.max_steps_reached)
-    result = RESULTS.where(converged & apart, RESULTS.successful, result)
-    return RESULTS.where(jnp.isfinite(residual) & jnp.isfinite(size), result, RESULTS.nonfinite)
+        def polished(s: _State, gap: Array) -> _Aim:
+            """The same vector, more exactly, where a small gap asks for it and rounding allows it."""
+            floor = ROUNDING * eps * s.size
+            wanted = (s.residual <= tol * s.size) & (trusted * gap > floor)
+            return of_vector(jnp.where(wanted, jnp.minimum(trusted * gap / nonzero(s.size), tol), jnp.finfo(real).max))
 
+        def one_of_three(stage, carry):
+            """The level, the next level, the first vector again; one program for all of them."""
+            s, gap, result = carry
+            known, again, first = nearest(s), polished(s, gap), of_vector(jnp.asarray(tol, real))
+            aim = jax.tree.map(
+                lambda a, b, c: jnp.where(stage == 0, a, jnp.where(stage == 1, b, c)), first, known, again
+            )
+            other = self.init(jax.random.normal(jax.random.key(5), v.shape, v.dtype))
+            other = other._replace(level=s.level + s.size, gap=gap, size=s.size)
+            begin = jax.tree.map(lambda a, b: jnp.where(stage == 1, a, b), other, s)
+            limit = jnp.where(stage == 1, jnp.maximum(s.products, _NEXT_STEPS), pencil.max_steps)
+            end = jax.lax.while_loop(
+                lambda state: ~self.done(state, aim, limit), lambda state: self.step(pencil, state, aim), begin
+            )
+            distance = end.level - s.level
+            seen = distance - jnp.where(aim.met(end.residual, end.level, end.size), 0, end.residual)
+            lower = (stage == 1) & jnp.isfinite(aim.closest) & (distance < -aim.closest)
+            skipped = (stage == 1) & jnp.isinf(aim.closest)
+            gap = jnp.where(stage == 0, end.gap, jnp.where((stage == 2) | skipped | lower, gap, jnp.maximum(seen, 0)))
+            total = jnp.where(stage == 1, s.products + end.products, end.products)
+            result = result | (lower & (not pencil.of_sector))
+            kept = jax.tree.map(lambda a, b: jnp.where(stage == 1, a, b), s, end)
+            return kept._replace(products=total), gap, result
 
-def _swept(apply: Callable[[Array], Array], start: _State, aim: _Aim, max_steps: Array) -> _State:
-    """Lanczos' two passes, again and again, until the aim is met."""
-    n, real = start.x.size, start.level.dtype
-    space = min(_SPACES[-1], -(-n // _CHECK) * _CHECK)
+        stages = jnp.array([0, 1, 2] if self.copies else [0, 2])
+        begin = vary_like((self.init(v), zero, jnp.array(False)), v)
+        end, gap, missed = jax.lax.fori_loop(0, stages.size, lambda i, carry: one_of_three(stages[i], carry), begin)
+        result = verdict(end.residual, gap, end.size, tol=tol)
+        result = RESULTS.where(missed & (result != RESULTS.nonfinite), RESULTS.breakdown, result)
+        return end.level[None, None].astype(v.dtype), end.x[None], Found(result, end.residual, gap, end.products)
 
-    def moved(x):
-        return apply(x) + (aim.lift.astype(x.dtype) * jnp.vdot(aim.beside, x)) * aim.beside
+    def init(self, v: Inexact[Array, " n"]) -> _State:
+        """Before the first sweep from v."""
+        zero = jnp.zeros((), v.real.dtype)
+        v = v / jnp.abs(v).max().astype(v.dtype)  # its norm may not be a number
+        return _State(v / jnp.linalg.norm(v).astype(v.dtype), zero, zero + jnp.inf, zero, zero + 1, jnp.array(0))
 
-    def recurrence(q, previous, beta):
-        w = moved(q) - beta.astype(q.dtype) * previous
-        alpha = jnp.vdot(q, w).real
-        w = w - alpha.astype(q.dtype) * q
-        norm = jnp.linalg.norm(w)
-        return w / _nonzero(norm).astype(w.dtype), alpha, norm
+    def step(self, pencil: Pencil, state: _State, aim: _Aim) -> _State:
+        """Both passes, once."""
 
-    def first_pass(x):
-        def unfinished(state):
-            *_, k, (level, _, residual, _, size) = state
-            return ~aim.met(residual / 0.3, level, size) & (k + _CHECK <= space)
+        def moved(x):
+            return pencil.apply(x) + (aim.lift.astype(x.dtype) * jnp.vdot(aim.beside, x)) * aim.beside
 
-        def extend(state):
-            q, previous, alphas, betas, k, _ = state
-
-            def one(i, carry):
-                q, previous, alphas, betas = carry
-                beta = jnp.where(k + i > 0, betas[k + i - 1], 0)
-                new, alpha, norm = recurrence(q, previous, beta)
-                return new, q, alphas.at[k + i].set(alpha), betas.at[k + i].set(norm)
-
-            q, previous, alphas, betas = jax.lax.fori_loop(0, _CHECK, one, (q, previous, alphas, betas))
-            return q, previous, alphas, betas, k + _CHECK, _leading(alphas, betas, k + _CHECK)
-
-        zeros = jnp.zeros(space, real)
-        nothing = aim.below + start.size, zeros, jnp.full((), jnp.inf, real), jnp.zeros((), real), jnp.ones((), real)
-        state = vary_like((x, jnp.zeros_like(x), zeros, zeros, jnp.array(0), nothing))
-        *_, betas, k, ritz = jax.lax.while_loop(unfinished, extend, state)
-        return betas, k, ritz
-
-    def second_pass(x, betas, k, coefficients):
-        def add(j, carry):
-            q, previous, total = carry
-            total = total + coefficients[j].astype(q.dtype) * q
-            beta = jnp.where(j > 0, betas[j - 1], 0)
-            new, _, _ = recurrence(q, previous, beta)
-            return new, q, total
-
-        *_, total = jax.lax.fori_loop(0, k, add, vary_like((x, jnp.zeros_like(x), jnp.zeros_like(x))))
-        return total / _nonzero(jnp.linalg.norm(total)).astype(total.dtype)
-
-    def sweep(state: _State) -> _State:
-        betas, k, (level, coefficients, estimate, gap, size) = first_pass(state.x)
+        betas, k, (level, coefficients, estimate, gap, size) = _first_pass(moved, state, aim)
         enough = aim.value_only & aim.met(estimate, level, size)
         second = jnp.where(enough, 0, k)
-        x = second_pass(state.x, betas, second, coefficients)
+        x = _second_pass(moved, state.x, betas, second, coefficients)
         image = moved(x)
         mean = jnp.vdot(x, image).real
         level = jnp.where(aim.value_only, level, mean)
         residual = jnp.where(aim.value_only, estimate, jnp.linalg.norm(image - mean.astype(x.dtype) * x))
         return _State(x, level, residual, gap, size, state.products + k + second + 1)
 
-    def unfinished(state: _State):
+    def done(self, state: _State, aim: _Aim, max_steps: Array) -> Bool[Array, ""]:
+        """Whether the aim is met, or nothing more is to be expected."""
         met = aim.met(state.residual, state.level, state.size)
-        return ~met & (state.products < max_steps) & ~jnp.isnan(state.residual)
-
-    return jax.lax.while_loop(unfinished, sweep, start)
+        return met | (state.products >= max_steps) | jnp.isnan(state.residual)
 
 
-def _nonzero(x: Array) -> Array:
-    return jnp.where(x == 0, 1, x)
+def _first_pass(apply: Apply, start: _State, aim: _Aim) -> tuple[Array, Array, tuple]:
+    """(β, their number, what `_ritz` says of T) in a Krylov space that is large enough, or as large as they get."""
+    x, real = start.x, start.level.dtype
+    space = min(_SPACES[-1], -(-x.size // _CHECK) * _CHECK)
+
+    def unfinished(state):
+        *_, k, (level, _, residual, _, size) = state
+        return ~aim.met(residual / 0.3, level, size) & (k + _CHECK <= space)
+
+    def extend(state):
+        q, previous, alphas, betas, k, _ = state
+
+        def one(i, carry):
+            q, previous, alphas, betas = carry
+            beta = jnp.where(k + i > 0, betas[k + i - 1], 0)
+            new, _, alpha, norm = recurrence(apply, q, q, previous, beta)
+            return new, q, alphas.at[k + i].set(alpha), betas.at[k + i].set(norm)
+
+        q, previous, alphas, betas = jax.lax.fori_loop(0, _CHECK, one, (q, previous, alphas, betas))
+        return q, previous, alphas, betas, k + _CHECK, _leading(alphas, betas, k + _CHECK)
+
+    zeros = jnp.zeros(space, real)
+    nothing = aim.below + start.size, zeros, jnp.full((), jnp.inf, real), jnp.zeros((), real), jnp.ones((), real)
+    state = vary_like((x, jnp.zeros_like(x), zeros, zeros, jnp.array(0), nothing))
+    *_, betas, k, ritz = jax.lax.while_loop(unfinished, extend, state)
+    return betas, k, ritz
+
+
+def _second_pass(apply: Apply, x: Array, betas: Array, k: Array, coefficients: Array) -> Array:
+    """Σ_j s_j q_j over the first k vectors of the same recurrence, with length one."""
+
+    def add(j, carry):
+        q, previous, total = carry
+        total = total + coefficients[j].astype(q.dtype) * q
+        new, *_ = recurrence(apply, q, q, previous, jnp.where(j > 0, betas[j - 1], 0))
+        return new, q, total
+
+    *_, total = jax.lax.fori_loop(0, k, add, vary_like((x, jnp.zeros_like(x), jnp.zeros_like(x))))
+    return total / nonzero(jnp.linalg.norm(total)).astype(total.dtype)
 
 
 def _leading(alphas: Array, betas: Array, k: Array) -> tuple[Array, Array, Array, Array, Array]:

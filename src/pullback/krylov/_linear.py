@@ -1,18 +1,18 @@
-"""Hermitian linear equations A x = b with A known by its products, on arrays of any shape.
+"""Linear equations A x = b with A known by its products, on arrays of any shape.
 
 Sources: M. R. Hestenes, E. Stiefel, J. Res. NBS 49, 409 (1952); C. C. Paige, M. A. Saunders, SIAM J. Numer. Anal. 12,
 617 (1975).
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
+import lineax as lx
 from jaxtyping import Array, Bool, Inexact
 
-from pullback.core import vary_like
+from pullback.core import InputError, is_varying, vary_like
+from pullback.krylov._recurrence import Apply, nonzero, recurrence
 
-Apply = Callable[[Array], Array]
+_RESTART = 30  # vectors that GMRES keeps
 
 
 def conjugate_gradients(
@@ -45,69 +45,77 @@ def minres(
     """(x, whether |A x − b| ≤ tol |b|) for a Hermitian A that need not be definite; `precondition` must be."""
     goal = tol * _norm(b)
     z = precondition(b)
-    beta = jnp.sqrt(jnp.maximum(_dot(b, z), 0))
-    zero = jnp.zeros_like(b)
-    one = jnp.ones_like(beta)
+    size = jnp.sqrt(jnp.maximum(_dot(b, z), 0))
+    first = nonzero(size).astype(b.dtype)
+    zero, nothing = jnp.zeros_like(b), jnp.zeros_like(size)
 
-    # Lanczos vectors r (with z = M⁻¹ r); two columns of the QR factors; two search directions.
-    def unfinished(state):
-        return (state["phi"] > 0.1 * goal_phi) & (state["step"] < max_steps) & (state["beta"] > 0)
-
-    goal_phi = beta * tol
+    # Lanczos vectors q (with dual = M⁻¹ q); two columns of the QR factors; two search directions.
+    def unfinished(s):
+        return (jnp.abs(s["phi"]) > 0.1 * tol * size) & (s["step"] < max_steps)
 
     def improve(s):
-        v = s["z"] / s["beta"]
-        image = apply(v)
-        alpha = _dot(v, image)
-        r = image - (alpha / s["beta"]) * s["r"] - (s["beta"] / _nonzero(s["beta_old"])) * s["r_old"]
-        z = precondition(r)
-        beta = jnp.sqrt(jnp.maximum(_dot(r, z), 0))
-        epsilon = s["sine_old"] * s["beta_k"]
-        delta_bar = s["cosine_old"] * s["beta_k"]
+        q, dual, alpha, beta = recurrence(apply, s["q"], s["dual"], s["previous"], s["beta"], precondition)
+        epsilon = s["sine_old"] * s["beta"]
+        delta_bar = s["cosine_old"] * s["beta"]
         delta = s["cosine"] * delta_bar + s["sine"] * alpha
         gamma_bar = s["sine"] * delta_bar - s["cosine"] * alpha
-        gamma = _nonzero(jnp.hypot(gamma_bar, beta))
+        gamma = nonzero(jnp.hypot(gamma_bar, beta))
         cosine, sine = gamma_bar / gamma, beta / gamma
-        w = (v - epsilon * s["w_old"] - delta * s["w"]) / gamma
+        w = (s["dual"] - epsilon * s["w_old"] - delta * s["w"]) / gamma
         return {
-            "x": s["x"] + (cosine * s["phi_signed"]) * w,
-            "r_old": s["r"],
-            "r": r,
-            "z": z,
-            "beta_old": s["beta"],
+            "x": s["x"] + (cosine * s["phi"]) * w,
+            "previous": s["q"],
+            "q": q,
+            "dual": dual,
             "beta": beta,
-            "beta_k": beta,
             "cosine_old": s["cosine"],
             "sine_old": s["sine"],
             "cosine": cosine,
             "sine": sine,
             "w_old": s["w"],
             "w": w,
-            "phi_signed": s["phi_signed"] * sine,
-            "phi": jnp.abs(s["phi_signed"] * sine),
+            "phi": s["phi"] * sine,
             "step": s["step"] + 1,
         }
 
     start = {
         "x": zero,
-        "r_old": zero,
-        "r": b,
-        "z": z,
-        "beta_old": 0 * one,
-        "beta": beta,
-        "beta_k": 0 * one,
-        "cosine_old": -one,
-        "sine_old": 0 * one,
-        "cosine": -one,
-        "sine": 0 * one,
+        "previous": zero,
+        "q": b / first,
+        "dual": z / first,
+        "beta": nothing,
+        "cosine_old": nothing - 1,
+        "sine_old": nothing,
+        "cosine": nothing - 1,
+        "sine": nothing,
         "w_old": zero,
         "w": zero,
-        "phi_signed": beta,
-        "phi": beta,
+        "phi": size,
         "step": 0,
     }
     x = jax.lax.while_loop(unfinished, improve, vary_like(start))["x"]
     return x, _solved(apply, x, b, goal)
+
+
+def gmres(
+    apply: Apply, b: Inexact[Array, "*n"], precondition: Apply, *, tol: float, max_steps: int
+) -> tuple[Inexact[Array, "*n"], Bool[Array, ""]]:
+    """(x, whether |A x − b| ≤ tol |b|) for any A, by lineax; it takes no preconditioner.
+
+    Raises:
+        InputError: b varies along an axis of a mesh.
+    """
+    del precondition
+    if is_varying(b):
+        raise InputError(
+            "krylov.eigs: the derivative's linear solver, one of lineax, does not pass JAX's checks inside "
+            "jax.shard_map. Use jax.shard_map(..., check_vma=False)."
+        )
+    size = nonzero(_norm(b)).astype(b.dtype)  # lineax compares entry by entry with rtol |b_i| + atol
+    operator = lx.FunctionLinearOperator(apply, jax.eval_shape(lambda: b))
+    solver = lx.GMRES(tol, tol, restart=_RESTART, max_steps=max_steps)
+    x = size * lx.linear_solve(operator, b / size, solver, throw=False).value
+    return x, _solved(apply, x, b, tol * _norm(b))
 
 
 def _solved(apply: Apply, x: Array, b: Array, goal: Array) -> Bool[Array, ""]:
@@ -122,7 +130,3 @@ def _dot(x: Array, y: Array) -> Array:
 
 def _norm(x: Array) -> Array:
     return jnp.linalg.norm(x.reshape(-1))
-
-
-def _nonzero(x: Array) -> Array:
-    return jnp.where(x == 0, 1, x)

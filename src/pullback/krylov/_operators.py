@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import scipy.sparse
+from jax.core import Tracer
 from jax.experimental import sparse
 from jaxtyping import Array, Inexact, PyTree
 
@@ -144,14 +145,39 @@ def _is_numbers(operator: Any) -> bool:
     return jnp.issubdtype(dtype, jnp.number)
 
 
+def start(
+    name: str, operator: Operator, v0: PyTree, shape: PyTree
+) -> tuple[Callable[[Array], Array], Inexact[Array, " n"], Callable[[Array], PyTree]]:
+    """`flat_operator` at the user's start vector, without tangents, or at a random one of the shape.
+
+    Raises:
+        InputError: both are given, or neither where the operator does not say it itself; v0 is zero or not finite.
+    """
+    if v0 is not None and shape is not None:
+        raise InputError(f"{name}: give v0 or shape, not both")
+    if v0 is None:
+        shape = shape_of(name, operator) if shape is None else shape
+        apply, zeros, unflatten = flat_operator(name, operator, like(shape))
+        random = jax.random.normal(jax.random.key(0), zeros.shape, zeros.dtype)
+        return apply, vary_like(random, zeros), unflatten
+    apply, v, unflatten = flat_operator(name, operator, v0)
+    v = jax.lax.stop_gradient(v)
+    if not isinstance(v, Tracer) and not (jnp.isfinite(v).all() and v.any()):
+        raise InputError(f"{name}: v0 is zero or not finite")
+    return apply, v, unflatten
+
+
 def shape_of(name: str, operator: Operator) -> PyTree:
-    """What an operator acts on, where it says so itself.
+    """What an operator acts on, where it says so itself: a matrix, or with `in_structure()`, as operators of lineax,
+
+    models of `lattices` and sums of `operators` have it.
 
     Raises:
         InputError: the operator is a function, or not an operator.
     """
-    if isinstance(operator, lx.AbstractLinearOperator):
-        return operator.in_structure()
+    in_structure = getattr(operator, "in_structure", None)
+    if in_structure is not None:
+        return in_structure()
     if callable(operator):
         raise InputError(f"{name}: an operator that is a function needs v0 or shape.")
     matrix = as_matrix(name, operator)

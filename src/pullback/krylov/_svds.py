@@ -13,22 +13,25 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
-from pullback.core import InputError, result_type, vary_like
-from pullback.krylov._eigsh import eigsh
+from pullback.core import Adjoint, Implicit, InputError, Solution, by_throw, result_type, vary_like
+from pullback.krylov._eigsh import Solver, eigsh
 from pullback.krylov._operators import Operator, as_matrix, shape_of
 
+Triple = tuple[Inexact[Array, "m k"], Float[Array, " k"], Inexact[Array, "k n"]]
 
+
+@by_throw
 def svds(
     operator: Operator | Inexact[Array, "m n"],
     k: int = 1,
     *,
     shape: int | tuple[int] | jax.ShapeDtypeStruct | None = None,
-    basis: int | None = None,
-    copies: bool = True,
+    solver: Solver | None = None,
     tol: float = 1e-11,
-    adjoint_tol: float | None = None,
+    adjoint: Adjoint = Implicit(),  # noqa: B008
     max_steps: int = 3000,
-) -> tuple[Inexact[Array, "m k"], Float[Array, " k"], Inexact[Array, "k n"]]:
+    throw: bool = True,
+) -> Triple | Solution[Triple]:
     """The k largest singular values of a linear operator and their vectors, without its matrix.
 
     Differentiable in what the operator closes over. A† is made by transposing the operator.
@@ -36,15 +39,17 @@ def svds(
     Args:
         operator: x -> A x, linear, from vectors of length n to vectors of length m; or a matrix, dense or sparse.
         k: number of singular values; the k-th must be positive and larger than the next one.
-        shape: n, or a `jax.ShapeDtypeStruct` of the vectors that a function acts on; a matrix needs none.
-        basis: as for `eigsh`.
-        copies: as for `eigsh`.
+        shape: n, or a `jax.ShapeDtypeStruct` of the vectors that a function acts on; a matrix, or an operator that
+            says it itself (`in_structure`), needs none.
+        solver: as for `eigsh`, for vectors {"u": …, "v": …}.
         tol: as for `eigsh`.
-        adjoint_tol: as for `eigsh`.
+        adjoint: as for `eigsh`.
         max_steps: as for `eigsh`.
+        throw: raise if it has not converged; if False, return a `Solution`.
 
     Returns:
-        (u, s, vh) as `linalg.svd`: columns of u, descending s, rows of vh.
+        (u, s, vh) as `linalg.svd`: columns of u, descending s, rows of vh. Or, if not `throw`, a `Solution` of this, as
+        of `eigsh` for the matrix above: its `residual`² is |A v − σ u|² + |A† u − σ v|² for |u|² + |v|² = 1.
 
     Raises:
         ConvergenceError: as `eigsh`; also where the k-th singular value is zero.
@@ -57,8 +62,9 @@ def svds(
     """
     if callable(operator):
         apply = operator
-        if shape is None:
+        if shape is None and not hasattr(operator, "in_structure"):
             raise InputError("svds: an operator that is a function needs shape")
+        shape = shape_of("svds", operator) if shape is None else shape
         if not isinstance(shape, jax.ShapeDtypeStruct):
             shape = jax.ShapeDtypeStruct(shape if isinstance(shape, tuple) else (shape,), jnp.result_type(float))
         x = shape
@@ -76,15 +82,18 @@ def svds(
         (back,) = jax.linear_transpose(apply, x)(z["u"].conj())
         return {"u": apply(z["v"]), "v": back.conj()}
 
-    s, z = eigsh(
+    solution = eigsh(
         both,
         k,
         shape={"u": y, "v": x},
         which="LA",
-        basis=basis,
-        copies=copies,
+        solver=solver,
         tol=tol,
-        adjoint_tol=adjoint_tol,
+        adjoint=adjoint,
         max_steps=max_steps,
+        throw=False,
     )
-    return jnp.sqrt(2.0) * z["u"], s, jnp.sqrt(2.0) * z["v"].conj().T
+    s, z = solution.value
+    value = jnp.sqrt(2.0) * z["u"], s, jnp.sqrt(2.0) * z["v"].conj().T
+    solution = Solution(value, solution.result, solution.residual, solution.steps, solution.stats)
+    return solution.unwrap("svds") if throw else solution

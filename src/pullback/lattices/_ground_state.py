@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Inexact
 
-from pullback.core import RESULTS, InputError, Solution
-from pullback.krylov import eigsh
+from pullback.core import RESULTS, Adjoint, Implicit, InputError, Solution, by_throw
+from pullback.krylov import Davidson, Dense, Lanczos, eigsh
 from pullback.lattices._model import Model
 from pullback.lattices._operator_model import as_model
 from pullback.lattices._sector import Sector
@@ -29,6 +29,7 @@ from pullback.lattices._sector_model import SectorModel
 from pullback.linalg import eigh
 from pullback.operators import OperatorSum
 
+Solver = Lanczos | Davidson | Dense
 _DENSE = 200  # states of a space that is diagonalised as a matrix
 
 
@@ -36,23 +37,15 @@ class GroundState(eqx.Module):
     """The lowest levels of a model and their states.
 
     Attributes:
-        solution: (energy, state), whether they were found, the residual |H ψ − E ψ|, and in its `stats` the `gap` to
-            the next level and the `gradient_error` of the states, residual / gap.
+        energy: the ground energy; for k > 1 the k lowest levels.
+        state: the ground state, normalised; for k > 1 one column for each level. In the sector's basis, if there is
+            one.
         operator: what was diagonalised: the model, or its part in the sector.
     """
 
-    solution: Solution[tuple[Array, Array]]
+    energy: Float[Array, "*k"]
+    state: Inexact[Array, "states *k"]
     operator: Model | SectorModel
-
-    @property
-    def energy(self) -> Float[Array, "*k"]:
-        """The ground energy; for k > 1 the k lowest levels."""
-        return self.solution.value[0]
-
-    @property
-    def state(self) -> Inexact[Array, "states *k"]:
-        """The ground state, normalised; for k > 1 one column for each level. In the sector's basis, if there is one."""
-        return self.solution.value[1]
 
     @property
     def full_state(self) -> Inexact[Array, "all *k"]:
@@ -64,15 +57,18 @@ class GroundState(eqx.Module):
         return jnp.stack([self.operator.expand(column) for column in self.state.T], axis=1)
 
 
+@by_throw
 def ground_state(
     model: Model | OperatorSum,
     k: int = 1,
     sector: Sector | None = None,
     *,
+    solver: Solver | None = None,
     tol: float = 1e-11,
-    copies: bool = True,
+    adjoint: Adjoint = Implicit(),  # noqa: B008
+    max_steps: int = 3000,
     throw: bool = True,
-) -> GroundState:
+) -> GroundState | Solution[GroundState]:
     """The ground state of a model, or its k lowest levels; in the whole space or in a symmetry sector.
 
     Differentiable in every mode and order with respect to the model. States have any sign or phase: ask for functions
@@ -86,10 +82,17 @@ def ground_state(
         model: spins or fermions: a model of this room, or a sum of words of `operators`.
         k: number of levels.
         sector: quantum numbers.
-        tol: residual of the eigenvectors relative to the largest level, for large spaces (`krylov.eigsh`).
-        copies: look for a second state of the same energy in large spaces, which takes about half as long again as the
-            first; without it such a state may go unseen.
-        throw: raise if they have not converged or are not separated; if False, `solution` of the answer tells.
+        solver: `krylov.Dense()` (default up to 200 states), or another one of `krylov.eigsh`, which chooses above.
+            `krylov.Lanczos(copies=False)` takes two thirds of the time of the default, and may not see a second state
+            of the same energy.
+        tol: residual of the eigenvectors relative to the largest level, for large spaces; as of `krylov.eigsh`.
+        adjoint: as of `krylov.eigsh`, for large spaces.
+        max_steps: as of `krylov.eigsh`, for large spaces.
+        throw: raise if they have not converged or are not separated; if False, return a `Solution`.
+
+    Returns:
+        A `GroundState`; or, if not `throw`, a `Solution` of it: `residual` is |H ψ − E ψ|, and in `stats` are the `gap`
+        to the next level and the `gradient_error` of the states, residual / gap.
 
     Raises:
         InputError: k is larger than the number of states; the sector is not conserved, or empty; the operator is not
@@ -111,15 +114,19 @@ def ground_state(
     operator = model if sector is None else model.in_sector(sector)
     if not 1 <= k <= operator.dimension:
         raise InputError(f"ground_state: k={k}, but the space has {operator.dimension} states")
-    if operator.dimension <= _DENSE or k >= operator.dimension - 1:
+    small = operator.dimension <= _DENSE or k >= operator.dimension - 1
+    if isinstance(solver, Dense) or (solver is None and small):
         solution = _dense(operator, k)
     else:
         apply = operator.operator() if isinstance(operator, Model) else operator.apply
         shape = jax.ShapeDtypeStruct((operator.dimension,), operator.dtype)
-        solution = eigsh(apply, k, shape=shape, which="SA", tol=tol, copies=copies, throw=False)
+        options = {"solver": solver, "tol": tol, "adjoint": adjoint, "max_steps": max_steps}
+        solution = eigsh(apply, k, shape=shape, which="SA", **options, throw=False)
     w, v = solution.unwrap("ground_state") if throw else solution.value
-    value = (w[0], v[:, 0]) if k == 1 else (w, v)
-    return GroundState(eqx.tree_at(lambda s: s.value, solution, value), operator)
+    ground = GroundState(w[0], v[:, 0], operator) if k == 1 else GroundState(w, v, operator)
+    if throw:
+        return ground
+    return Solution(ground, solution.result, solution.residual, solution.steps, solution.stats)
 
 
 def fidelity_susceptibility(

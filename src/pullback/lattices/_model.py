@@ -52,6 +52,10 @@ class Model(eqx.Module):
         real = all(local.is_real for term in model_locals(self.space, key, terms) for local in term)
         return theta.dtype if real else jnp.result_type(theta.dtype, jnp.complex64)
 
+    def in_structure(self) -> jax.ShapeDtypeStruct:
+        """What the Hamiltonian acts on, for `krylov`, which takes models as operators."""
+        return jax.ShapeDtypeStruct((self.dimension,), self.dtype)
+
     def apply(self, psi: Inexact[Array, " states"]) -> Inexact[Array, " states"]:
         """H ψ, without a matrix: small matrix products on batches of neighbouring sites.
 

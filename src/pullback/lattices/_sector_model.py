@@ -46,8 +46,9 @@ class Tables:
 class SectorModel(eqx.Module):
     """A Hamiltonian in a symmetry sector, made by `model.in_sector(sector)`.
 
-    Linear in the couplings of its model and differentiable with respect to them. A change of the couplings that breaks
-    the symmetry has the derivative of the projected Hamiltonian P H P: exact for energies in first order.
+    Linear in the couplings of its model and differentiable with respect to them; called with a state, it is `apply`. A
+    change of the couplings that breaks the symmetry has the derivative of the projected Hamiltonian P H P: exact for
+    energies in first order.
 
     Attributes:
         sector: the quantum numbers.
@@ -72,6 +73,10 @@ class SectorModel(eqx.Module):
         weights = self.weights.dtype
         return jnp.result_type(weights, jnp.complex64) if np.iscomplexobj(self._tables.elements) else weights
 
+    def in_structure(self) -> jax.ShapeDtypeStruct:
+        """What the Hamiltonian acts on, for `krylov`, which takes models as operators."""
+        return jax.ShapeDtypeStruct((self.dimension,), self.dtype)
+
     def apply(self, psi: Inexact[Array, " states"]) -> Inexact[Array, " states"]:
         """H ψ for a state of the sector.
 
@@ -93,6 +98,8 @@ class SectorModel(eqx.Module):
 
         psi = psi.astype(jnp.result_type(psi.dtype, self.dtype))
         return linear_map(product, transposed, (self.weights, self.diagonal), psi)
+
+    __call__ = apply
 
     def matrix(self) -> Inexact[Array, "states states"]:
         """The dense matrix.

@@ -91,6 +91,10 @@ class OperatorSum(eqx.Module):
         """Number of basis states, d^n."""
         return self.levels**self.n
 
+    def in_structure(self) -> jax.ShapeDtypeStruct:
+        """What the operator acts on, for `krylov`, which takes sums as operators."""
+        return jax.ShapeDtypeStruct((self.dimension,), self.coefficients.dtype)
+
     def matrix(self) -> Inexact[Array, "N N"]:
         """The dense matrix: Kronecker products in the order of the sites, site 0 first.
 

@@ -86,7 +86,7 @@ def weighted_eigenstates(
             lambda phi: kinetic.apply(phi) + potential * phi,
             k,
             shape=kinetic.grid.n,
-            precond=lambda r: kinetic.inverse(r, shift),
+            solver=krylov.Davidson(precond=lambda r: kinetic.inverse(r, shift)),
         )
         return energies, phi
     energies, phi = linalg.eigh(kinetic.matrix() + jnp.diag(potential), degeneracy_tol=_DEGENERATE)
