@@ -1,14 +1,14 @@
 """Minima as differentiable functions of all that the minimised function closes over."""
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import PyTree
 
-from pullback.core import Implicit, InputError, Solution
+from pullback.core import Implicit, InputError, Solution, by_throw
 from pullback.implicit import _linear
 from pullback.implicit._constraints import AugmentedLagrangian, Constraints, constrained_argmin
 from pullback.implicit._flat import Flat
@@ -23,34 +23,7 @@ ArgminSolver = Newton | optx.AbstractMinimiser | AugmentedLagrangian
 ZeroModes = Find | PyTree | Callable[[PyTree], PyTree]
 
 
-@overload
-def argmin(
-    f: Callable[[X], Any],
-    x0: X | Solution[X],
-    *,
-    equality: Callable[[X], PyTree] | None = ...,
-    inequality: Callable[[X], PyTree] | None = ...,
-    solver: ArgminSolver | None = ...,
-    adjoint: Implicit = ...,
-    zero_modes: ZeroModes | None = ...,
-    tol: float | None = ...,
-    max_steps: int = ...,
-    throw: Literal[True] = ...,
-) -> X: ...
-@overload
-def argmin(
-    f: Callable[[X], Any],
-    x0: X | Solution[X],
-    *,
-    equality: Callable[[X], PyTree] | None = ...,
-    inequality: Callable[[X], PyTree] | None = ...,
-    solver: ArgminSolver | None = ...,
-    adjoint: Implicit = ...,
-    zero_modes: ZeroModes | None = ...,
-    tol: float | None = ...,
-    max_steps: int = ...,
-    throw: Literal[False],
-) -> Solution[X]: ...
+@by_throw
 def argmin(
     f: Callable[[X], Any],
     x0: X | Solution[X],

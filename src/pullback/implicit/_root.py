@@ -1,14 +1,14 @@
 """Fixed points and roots: solutions of f(x) = x and of f(x) = 0 as functions of all that f closes over."""
 
 from collections.abc import Callable
-from typing import Literal, TypeVar, overload
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import PyTree
 
-from pullback.core import Implicit, Solution
+from pullback.core import Implicit, Solution, by_throw
 from pullback.implicit import _linear
 from pullback.implicit._flat import Flat
 from pullback.implicit._inputs import check, default_tol, hoist_at, hoisted, keeps_form, start
@@ -24,32 +24,7 @@ FixedPointSolver = Iteration | RootSolver | optx.AbstractFixedPointSolver
 ZeroModes = Find | PyTree | Callable[[PyTree], PyTree]
 
 
-@overload
-def fixed_point(
-    f: Callable[[X], X],
-    x0: X | Solution[X],
-    *,
-    solver: FixedPointSolver = ...,
-    adjoint: Implicit = ...,
-    gauge_fix: Callable[[X, X], X] | None = ...,
-    zero_modes: ZeroModes | None = ...,
-    tol: float | None = ...,
-    max_steps: int = ...,
-    throw: Literal[True] = ...,
-) -> X: ...
-@overload
-def fixed_point(
-    f: Callable[[X], X],
-    x0: X | Solution[X],
-    *,
-    solver: FixedPointSolver = ...,
-    adjoint: Implicit = ...,
-    gauge_fix: Callable[[X, X], X] | None = ...,
-    zero_modes: ZeroModes | None = ...,
-    tol: float | None = ...,
-    max_steps: int = ...,
-    throw: Literal[False],
-) -> Solution[X]: ...
+@by_throw
 def fixed_point(
     f: Callable[[X], X],
     x0: X | Solution[X],
@@ -129,30 +104,7 @@ def fixed_point(
     return problem.solution(residual, found, throw)
 
 
-@overload
-def root(
-    f: Callable[[X], X],
-    x0: X | Solution[X],
-    *,
-    solver: RootSolver = ...,
-    adjoint: Implicit = ...,
-    zero_modes: ZeroModes | None = ...,
-    tol: float | None = ...,
-    max_steps: int = ...,
-    throw: Literal[True] = ...,
-) -> X: ...
-@overload
-def root(
-    f: Callable[[X], X],
-    x0: X | Solution[X],
-    *,
-    solver: RootSolver = ...,
-    adjoint: Implicit = ...,
-    zero_modes: ZeroModes | None = ...,
-    tol: float | None = ...,
-    max_steps: int = ...,
-    throw: Literal[False],
-) -> Solution[X]: ...
+@by_throw
 def root(
     f: Callable[[X], X],
     x0: X | Solution[X],

@@ -12,43 +12,29 @@ loop is as long as that of the slowest member.
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeVar, overload
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from equinox.internal import unvmap_any
 from jaxtyping import Array, Bool, PyTree
 
-from pullback.core import RESULTS, InputError, Solution, hoist, refuse_mixture, vary_like
+from pullback.core import RESULTS, InputError, Solution, by_throw, hoist, refuse_mixture, vary_like
 from pullback.loops._inputs import non_negative, same_state
 
 _NAME = "while_loop"
 State = TypeVar("State", bound=PyTree)
 
 
-@overload
+@by_throw
 def while_loop(
     cond: Callable[[State], Bool[Array, ""]],
     body: Callable[[State], State],
     init: State,
     *,
     max_steps: int,
-    throw: Literal[True] = ...,
-) -> State: ...
-
-
-@overload
-def while_loop(
-    cond: Callable[[State], Bool[Array, ""]],
-    body: Callable[[State], State],
-    init: State,
-    *,
-    max_steps: int,
-    throw: Literal[False],
-) -> Solution[State]: ...
-
-
-def while_loop(cond, body, init, *, max_steps, throw=True):
+    throw: bool = True,
+) -> State | Solution[State]:
     """Repeats state = body(state) as long as cond(state); every mode of differentiation works.
 
     The number of steps is not differentiated: the derivative is that of the steps that were taken.

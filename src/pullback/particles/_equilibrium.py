@@ -1,12 +1,10 @@
 """Packings at rest, as differentiable functions of diameters and box."""
 
-from typing import Any, Literal, overload
-
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pullback.core import RESULTS, Implicit, Solution
+from pullback.core import RESULTS, Implicit, Solution, by_throw
 from pullback.implicit import Dense, Find, Newton, argmin
 from pullback.particles._discs import SoftDiscs
 from pullback.particles._rattlers import WEAK_CONTACT, rattlers, release
@@ -17,14 +15,7 @@ _ROUNDS = 5  # a rattler released may make another
 _NEARLY = 1e-8  # gap below which a rattler may come to touch by rounding
 
 
-@overload
-def equilibrium(
-    discs: SoftDiscs, x0: Float[Array, "n 2"], *, tol: float = ..., max_steps: int = ..., throw: Literal[True] = ...
-) -> Float[Array, "n 2"]: ...
-@overload
-def equilibrium(
-    discs: SoftDiscs, x0: Float[Array, "n 2"], *, tol: float = ..., max_steps: int = ..., throw: Literal[False]
-) -> Solution[Float[Array, "n 2"]]: ...
+@by_throw
 def equilibrium(
     discs: SoftDiscs, x0: Float[Array, "n 2"], *, tol: float = TOL, max_steps: int = 50, throw: bool = True
 ) -> Float[Array, "n 2"] | Solution[Float[Array, "n 2"]]:
@@ -47,12 +38,13 @@ def equilibrium(
             `equinox.EquinoxRuntimeError`.
     """
     options = {"solver": Newton(), "zero_modes": Find(), "adjoint": Implicit(linear_solver=Dense())}
-    if throw:
-        return argmin(discs.energy, x0, **options, tol=tol, max_steps=max_steps)
-    return argmin(discs.energy, x0, **options, tol=tol, max_steps=max_steps, throw=False)
+    return argmin(discs.energy, x0, **options, tol=tol, max_steps=max_steps, throw=throw)
 
 
-def settle(discs: SoftDiscs, x: Float[Array, "n 2"], *, tol: float = TOL, throw: bool = True) -> Any:
+@by_throw
+def settle(
+    discs: SoftDiscs, x: Float[Array, "n 2"], *, tol: float = TOL, throw: bool = True
+) -> tuple[SoftDiscs, Float[Array, "n 2"]] | Solution[tuple[SoftDiscs, Float[Array, "n 2"]]]:
     """From what a minimiser left to an equilibrium with rattlers that touch nothing.
 
     Args:
