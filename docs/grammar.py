@@ -69,7 +69,8 @@ Every function that iterates, loops or solves reads the same:
 - `adjoint=` takes an object that says how the derivative is computed: `Direct`, `Checkpoint`, `TwoLevel`, `Uncompute` or
   `Implicit` (all in `pullback.core`).
 - What did not converge raises `ConvergenceError`. With `throw=False` a `Solution` comes back in any case: `value`,
-  `result` (`RESULTS[solution.result]` is its text), `residual`, `steps`, `stats`; `solution.unwrap("name")` raises later.
+  `result` (`RESULTS[solution.result]` is its text), `residual`, `steps`, `stats`; `solution.unwrap("name")` raises
+  later.
 - Inside `jit` the same errors are raised by the compiled program.
 
 The table is read off the code.

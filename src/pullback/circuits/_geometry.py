@@ -1,7 +1,6 @@
 """The geometry of the states that a circuit prepares, and derivatives by shifts as a quantum processor takes them."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ from pullback.circuits._circuit import Circuit
 from pullback.circuits._gates import KINDS
 from pullback.circuits._program import Operation, Program
 from pullback.circuits._states import expect, observables, state
-from pullback.core import RESULTS, InputError, Solution
+from pullback.core import RESULTS, InputError, Solution, by_throw
 from pullback.external import primitive
 from pullback.operators import PauliSum
 
@@ -45,6 +44,7 @@ def quantum_geometric_tensor(
     return jnp.conj(tangents).T @ tangents - jnp.outer(jnp.conj(along), along)
 
 
+@by_throw
 def natural_gradient(
     observable: PauliSum,
     circuit: Circuit,
@@ -54,7 +54,7 @@ def natural_gradient(
     matrix_free: bool = False,
     max_steps: int | None = None,
     throw: bool = True,
-) -> Any:
+) -> Float[Array, " parameters"] | Solution[Float[Array, " parameters"]]:
     """(Re Q + damping)⁻¹ ∇⟨H⟩: the gradient in the metric of the states; see `quantum_geometric_tensor`.
 
     Args:

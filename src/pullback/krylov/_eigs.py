@@ -14,9 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from pullback.core import RESULTS, Adjoint, Implicit, InputError, Solution, by_throw, complex_dtype, vary_like
+from pullback.core import RESULTS, Adjoint, Implicit, InputError, Solution, by_throw, complex_dtype, hoist, vary_like
 from pullback.core._compile_cache import compiled_once
-from pullback.core._linear_map import hoist
 from pullback.krylov._arnoldi import KEYS, Arnoldi, Search, equal_within, is_cut, largest, ordered
 from pullback.krylov._dense import Dense
 from pullback.krylov._invariant import Problem, Wanted, adjoint_options, invariant, searched

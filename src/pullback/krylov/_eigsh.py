@@ -17,9 +17,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
-from pullback.core import Adjoint, Implicit, InputError, Solution, by_throw, vary_like
+from pullback.core import Adjoint, Implicit, InputError, Solution, by_throw, hoist, vary_like
 from pullback.core._compile_cache import compiled_once
-from pullback.core._linear_map import hoist
 from pullback.krylov._davidson import Davidson
 from pullback.krylov._dense import Dense
 from pullback.krylov._invariant import Problem, Wanted, adjoint_options, invariant

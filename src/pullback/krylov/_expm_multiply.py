@@ -18,9 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Inexact, PyTree
 
-from pullback.core import RESULTS, InputError, Solution, by_throw, complex_dtype, result_type, vary_like
+from pullback.core import RESULTS, InputError, Solution, by_throw, complex_dtype, hoist, result_type, vary_like
 from pullback.core._compile_cache import compiled_once
-from pullback.core._linear_map import hoist
 from pullback.krylov._funm_multiply import funm_multiply
 from pullback.krylov._operators import Operator, flat_operator, hoisted, scaled
 from pullback.loops import while_loop

@@ -24,9 +24,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Inexact, PyTree
 
-from pullback.core import RESULTS, InputError, Solution, by_throw, complex_dtype, result_type, vary_like
+from pullback.core import RESULTS, InputError, Solution, by_throw, complex_dtype, hoist, result_type, vary_like
 from pullback.core._compile_cache import compiled_once
-from pullback.core._linear_map import hoist
 from pullback.krylov._operators import Operator, flat_operator, hoisted, scaled
 from pullback.krylov._recurrence import recurrence
 from pullback.loops import reversible_scan

@@ -14,9 +14,8 @@ from jax.core import Tracer
 from jax.experimental import sparse
 from jaxtyping import Array, Inexact, PyTree
 
-from pullback.core import InputError, vary_like
+from pullback.core import InputError, hoist, vary_like
 from pullback.core._compile_cache import compiled_once
-from pullback.core._linear_map import hoist
 
 # Sparse ones are those of SciPy, of which there are a dozen classes, and of JAX.
 Operator = Callable[[PyTree], PyTree] | Array | np.ndarray | lx.AbstractLinearOperator | sparse.JAXSparse | Any

@@ -14,9 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Key, PyTree
 
-from pullback.core import Estimate, InputError, Solution, by_throw, vary_like
+from pullback.core import Estimate, InputError, Solution, by_throw, hoist, vary_like
 from pullback.core._compile_cache import compiled_once
-from pullback.core._linear_map import hoist
 from pullback.krylov._funm_multiply import as_bounds, funm_multiply, spectral_bounds
 from pullback.krylov._operators import Operator, flat_operator, hoisted, like, shape_of
 

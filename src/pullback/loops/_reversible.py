@@ -23,7 +23,7 @@ R. Adams, arXiv:1502.03492 (reversed dynamics with rounding).
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,7 @@ from pullback.core import (
     Solution,
     Uncompute,
     are_checked_under_jit,
+    by_throw,
     error_if,
     hoist,
     instantiated,
@@ -50,14 +51,7 @@ from pullback.loops._inputs import first_entry, non_negative, number_of_steps, s
 _NAME = "reversible_scan"
 
 
-@overload
-def reversible_scan(*args: Any, throw: Literal[False], **options: Any) -> Solution[tuple[PyTree, PyTree]]: ...
-
-
-@overload
-def reversible_scan(*args: Any, throw: Literal[True] = True, **options: Any) -> tuple[PyTree, PyTree]: ...
-
-
+@by_throw
 def reversible_scan(
     step: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]],
     inverse: Callable[[PyTree, PyTree, PyTree], PyTree],
@@ -69,7 +63,7 @@ def reversible_scan(
     adjoint: Adjoint = Uncompute(),  # noqa: B008
     unroll: int = 2,
     throw: bool = True,
-):
+) -> tuple[PyTree, PyTree] | Solution[tuple[PyTree, PyTree]]:
     """Repeats (state, y_i) = step(state, x_i, params); reverse mode runs `inverse` beside the adjoint.
 
     Equal to `scan` up to the growth of rounding errors, with memory independent of the number of steps in every mode
