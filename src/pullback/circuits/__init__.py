@@ -55,7 +55,7 @@ from pullback.circuits._geometry import natural_gradient, on_processor, paramete
 from pullback.circuits._layouts import variational_circuit
 from pullback.circuits._measured import MeasuredCircuit
 from pullback.circuits._program import Operation
-from pullback.circuits._qasm_read import qasm_includes
+from pullback.circuits._qasm import qasm_includes
 from pullback.circuits._states import (
     density_matrix,
     entanglement_entropy,

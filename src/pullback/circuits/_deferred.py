@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from pullback.circuits._gates import DIAGONAL
+from pullback.circuits._outcomes import Cube
 from pullback.circuits._program import Operation, Program
-from pullback.circuits._qasm_outcomes import Cube
 
 Guard = tuple[Cube, ...] | None
 

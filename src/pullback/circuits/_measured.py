@@ -15,9 +15,9 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from pullback.circuits._circuit import Circuit
 from pullback.circuits._deferred import Deferred, Event, Gates, Guard, Reset, deferred
 from pullback.circuits._order import bits_of
+from pullback.circuits._outcomes import where_true
 from pullback.circuits._program import Program
-from pullback.circuits._qasm_outcomes import where_true
-from pullback.circuits._qasm_read import read_qasm
+from pullback.circuits._qasm import read_qasm
 from pullback.circuits._states import expect, mean, observables, probabilities, sample, state, zero_state
 from pullback.core import Estimate, InputError, complex_dtype
 from pullback.operators import PauliSum, Terms

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from pullback.circuits._blocks import Shared
-from pullback.circuits._qasm_outcomes import Dependent, lift
+from pullback.circuits._outcomes import Dependent, lift
 from pullback.core import InputError
 
 CONSTANTS = {

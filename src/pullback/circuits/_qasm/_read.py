@@ -1,10 +1,10 @@
-"""OpenQASM 2 and OpenQASM 3: text to blocks, measurements and resets (`_qasm_write` goes the other way).
+"""OpenQASM 2 and OpenQASM 3: text to blocks, measurements and resets (`_write` goes the other way).
 
-`_qasm_parse` has the tokens and expressions, `_qasm_syntax` the statements, `_qasm_values` the arithmetic,
-`_qasm_gates` expands gate calls to blocks; `_qasm_control` and this file execute the statements. Everything classical
-has a value then, but for outcomes of measurements: values that depend on them have one for each case, and statements
-under such a condition are executed with it as their guard (`_qasm_outcomes`). Quantum registers follow each other in
-the order of their declaration, and qubit 0 of the first is qubit 0 of the circuit.
+`_parse` has the tokens and expressions, `_syntax` the statements, `_values` the arithmetic, `_gates` expands gate calls
+to blocks; `_control` and this file execute the statements. Everything classical has a value then, but for outcomes of
+measurements: values that depend on them have one for each case, and statements under such a condition are executed with
+it as their guard (`circuits._outcomes`). Quantum registers follow each other in the order of their declaration, and
+qubit 0 of the first is qubit 0 of the circuit.
 
 Source: A. Cross et al., arXiv:1707.03429 (OpenQASM 2), arXiv:2104.14722 (OpenQASM 3).
 """
@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 
 from pullback.circuits._blocks import Block, shared
 from pullback.circuits._deferred import Event, Gates, Guard, Measure, Reset
-from pullback.circuits._qasm_control import Control, End
-from pullback.circuits._qasm_gates import DEFINED, STANDARD, Definition, Expansion, Meaning
-from pullback.circuits._qasm_outcomes import joint, lift, meet, outcome, where_true
-from pullback.circuits._qasm_parse import Operand
-from pullback.circuits._qasm_syntax import LIBRARIES, Call, Syntax
-from pullback.circuits._qasm_values import (
+from pullback.circuits._outcomes import joint, lift, meet, outcome, where_true
+from pullback.circuits._qasm._control import Control, End
+from pullback.circuits._qasm._gates import DEFINED, STANDARD, Definition, Expansion, Meaning
+from pullback.circuits._qasm._parse import Operand
+from pullback.circuits._qasm._syntax import LIBRARIES, Call, Syntax
+from pullback.circuits._qasm._values import (
     CONSTANTS,
     Affine,
     Bits,

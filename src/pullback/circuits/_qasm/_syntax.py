@@ -1,8 +1,8 @@
-"""The statements of OpenQASM, as they are written: what they do is said in `_qasm_read`."""
+"""The statements of OpenQASM, as they are written: what they do is said in `_read`."""
 
 from typing import Any, NamedTuple
 
-from pullback.circuits._qasm_parse import TYPES, Evaluate, Operand, Parser, at_line, is_name, range_of
+from pullback.circuits._qasm._parse import TYPES, Evaluate, Operand, Parser, at_line, is_name, range_of
 
 LIBRARIES = ("qelib1.inc", "stdgates.inc")
 _UNSUPPORTED = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.circuits._qasm_gates import u3_angles
+from pullback.circuits._qasm._gates import u3_angles
 from pullback.core import InputError
 
 _PLAIN = {

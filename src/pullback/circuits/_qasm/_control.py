@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from pullback.circuits._qasm_outcomes import TooManyCases, lift
-from pullback.circuits._qasm_syntax import Body, Statement
-from pullback.circuits._qasm_values import Bits, Qubits, Type, apply, at_line, convert, whole
+from pullback.circuits._outcomes import TooManyCases, lift
+from pullback.circuits._qasm._syntax import Body, Statement
+from pullback.circuits._qasm._values import Bits, Qubits, Type, apply, at_line, convert, whole
 
 _MOST_PASSES = {"for": 10_000_000, "while": 10_000}  # of all loops of the kind together
 

@@ -1,4 +1,4 @@
-"""The tokens of OpenQASM, and its expressions as functions of the names' values (`_qasm_values` does the arithmetic).
+"""The tokens of OpenQASM, and its expressions as functions of the names' values (`_values` does the arithmetic).
 
 Where the tokens end since one cannot be read, the error waits until it is needed: what follows `end;` may be anything.
 """
@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from pullback.circuits._qasm_values import FUNCTIONS, Bits, Type, apply, at_line, convert, element, with_end
+from pullback.circuits._qasm._values import FUNCTIONS, Bits, Type, apply, at_line, convert, element, with_end
 from pullback.core import InputError
 
 Evaluate = Callable[[Mapping[str, Any]], Any]

@@ -13,9 +13,9 @@ from scipy.linalg import schur
 
 from pullback.circuits._blocks import Block, Gate, MatrixGate, control, daggered, put
 from pullback.circuits._gates import KINDS, Kind
-from pullback.circuits._qasm_parse import Evaluate
-from pullback.circuits._qasm_syntax import Call
-from pullback.circuits._qasm_values import Affine, at_line, number, whole
+from pullback.circuits._qasm._parse import Evaluate
+from pullback.circuits._qasm._syntax import Call
+from pullback.circuits._qasm._values import Affine, at_line, number, whole
 from pullback.core import nearest
 
 
