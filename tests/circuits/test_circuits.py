@@ -9,8 +9,8 @@ import scipy.stats
 
 from pullback import circuits as qc
 from pullback import operators
-from pullback.circuits import _native as native
-from pullback.circuits._schedule import schedule
+from pullback.circuits._engine import _native as native
+from pullback.circuits._engine._schedule import schedule
 from pullback.core import Checkpoint, Direct, InputError, TwoLevel, Uncompute
 from pullback.trust import check_derivatives
 from tests.circuits import dense
@@ -235,7 +235,7 @@ def test_headline_layout():
 
 def test_interrupted_repetitions(monkeypatch):
     """Of many repetitions the longest are compiled by themselves, and the state is right."""
-    monkeypatch.setattr("pullback.circuits._schedule._MOST", 2)
+    monkeypatch.setattr("pullback.circuits._engine._schedule._MOST", 2)
     rng, blocks, psi = np.random.default_rng(0), [], np.eye(8)[0]
     for _ in range(10):
         where, angle, count = rng.permutation(3)[:2].tolist(), rng.normal(), int(rng.integers(5, 9))

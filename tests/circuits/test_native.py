@@ -13,7 +13,7 @@ import pytest
 
 from pullback import circuits as qc
 from pullback import operators
-from pullback.circuits import _native as native
+from pullback.circuits._engine import _native as native
 from pullback.core import Uncompute
 
 pytestmark = pytest.mark.skipif(not native.is_available(), reason="the library is not compiled here")
@@ -191,7 +191,7 @@ def test_it_is_kept_in_the_users_cache_and_missed_once(tmp_path):
     program = """
 import sys
 from pullback import circuits
-from pullback.circuits import _native
+from pullback.circuits._engine import _native
 
 for _ in range(2):
     circuits.state(circuits.variational_circuit(2, 1))
@@ -210,6 +210,6 @@ print(_native.is_available())
     other = tmp_path / "cache" / "circuits-of-another-machine.so"
     other.parent.mkdir()
     other.touch()
-    build = [sys.executable, "-m", "pullback.circuits._native"]
+    build = [sys.executable, "-m", "pullback.circuits._engine._native"]
     subprocess.run(build, env=environment, check=True)
     assert run().stdout == "True\n" and other.exists()

@@ -8,13 +8,13 @@ import pytest
 
 from pullback import circuits as qc
 from pullback import operators
-from pullback.circuits import _expansion as expansion
-from pullback.circuits import _native as native
-from pullback.circuits import _schedule as scheduling
-from pullback.circuits import _sharded as sharded
 from pullback.circuits._doubled import doubled
-from pullback.circuits._kernels import Move
-from pullback.circuits._walk import deeds_of, same_deeds, stands_for
+from pullback.circuits._engine import _expansion as expansion
+from pullback.circuits._engine import _native as native
+from pullback.circuits._engine import _schedule as scheduling
+from pullback.circuits._engine import _sharded as sharded
+from pullback.circuits._engine._kernels import Move
+from pullback.circuits._engine._walk import deeds_of, same_deeds, stands_for
 from pullback.core import InputError
 from tests.circuits import dense
 from tests.memory import give_back

@@ -7,8 +7,8 @@ import pytest
 
 from pullback import circuits as qc
 from pullback import operators
-from pullback.circuits import _kernels as kernels
-from pullback.circuits import _native as native
+from pullback.circuits._engine import _kernels as kernels
+from pullback.circuits._engine import _native as native
 from pullback.core import Checkpoint
 from tests.circuits import dense
 

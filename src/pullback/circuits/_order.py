@@ -1,7 +1,7 @@
 """The order of qubits: |s0 s1 s2⟩ is the basis state whose index has these bits, qubit 0 the most significant one.
 
 So psi.reshape((2,) * n)[s0, s1, s2] is its amplitude, matrices are Kronecker products in the order of the qubits, and
-qubit q of n is bit n − 1 − q. The engine, from `_lower.py` on, knows bits alone.
+qubit q of n is bit n − 1 − q. The engine, from `_engine/_lower.py` on, knows bits alone.
 """
 
 from collections.abc import Sequence

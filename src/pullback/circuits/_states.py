@@ -12,10 +12,9 @@ from jaxtyping import Array, Complex, Float, Inexact, Int
 
 from pullback.circuits._circuit import Circuit
 from pullback.circuits._doubled import doubled
-from pullback.circuits._evolve import evolve, uncompute
+from pullback.circuits._engine import AXIS, evolve, mean_on_devices, on_devices, uncompute
 from pullback.circuits._input import at_least_single, hermitian_sum, integers, qubit_count, sum_hint
 from pullback.circuits._order import bits_of
-from pullback.circuits._sharded import AXIS, mean_on_devices, on_devices
 from pullback.core import Adjoint, Checkpoint, InputError, Uncompute, complex_dtype, result_type
 from pullback.linalg import funmh
 from pullback.operators import PauliSum, mean

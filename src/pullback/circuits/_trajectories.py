@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Inexact
 
 from pullback.circuits._circuit import Circuit
-from pullback.circuits._evolve import evolve
+from pullback.circuits._engine import evolve
 from pullback.circuits._states import mean, observables, split, zero_state
 from pullback.core import Adjoint, Checkpoint, Estimate, InputError
 from pullback.operators import PauliSum

@@ -25,7 +25,7 @@ def examine() -> tuple[str, bool]:
     import jax
     import jax.numpy as jnp
 
-    from pullback.circuits import _native  # (any room switches double precision on)
+    from pullback.circuits._engine import _native  # (any room switches double precision on)
 
     double = jnp.zeros(()).dtype == jnp.float64
     fault = _find_fault()
@@ -54,7 +54,7 @@ def examine() -> tuple[str, bool]:
 
 def build() -> tuple[str, bool]:
     """Compiles the accelerator of circuits; what to say of it, and whether it is there."""
-    from pullback.circuits._native._build import build
+    from pullback.circuits._engine._native._build import build
 
     try:
         return f"circuits run in C++: {build()}", True

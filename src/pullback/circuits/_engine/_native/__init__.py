@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pullback.circuits._dynamic import Dynamic
-from pullback.circuits._kernels import Dense, Diagonal, Locals, Move, Pair, transposed_rows
-from pullback.circuits._native._build import library
-from pullback.circuits._walk import Deed, gates_of, require, same_deeds
+from pullback.circuits._engine._dynamic import Dynamic
+from pullback.circuits._engine._kernels import Dense, Diagonal, Locals, Move, Pair, transposed_rows
+from pullback.circuits._engine._native._build import library
+from pullback.circuits._engine._walk import Deed, gates_of, require, same_deeds
 from pullback.core import vary_like
 
 FORWARD, TANGENT, ADJOINT, ADJOINT_TANGENT = range(4)  # of kernels.cpp

@@ -17,13 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from pullback.circuits._evolve import cast, through
-from pullback.circuits._expansion import Act
-from pullback.circuits._input import at_least_single
-from pullback.circuits._lower import collect, flips_of, one_by_one
-from pullback.circuits._program import Program
-from pullback.circuits._schedule import Segment, Source, act_of, key_of, ordered, proved, recipe_of, stretches
-from pullback.circuits._sharded_kernels import (
+from pullback.circuits._engine._evolve import cast, through
+from pullback.circuits._engine._expansion import Act
+from pullback.circuits._engine._lower import collect, flips_of, one_by_one
+from pullback.circuits._engine._schedule import Segment, Source, act_of, key_of, ordered, proved, recipe_of, stretches
+from pullback.circuits._engine._sharded_kernels import (
     AXIS,
     Flip,
     Places,
@@ -33,7 +31,9 @@ from pullback.circuits._sharded_kernels import (
     ShardedPair,
     indices,
 )
-from pullback.circuits._sharded_walk import stands_for
+from pullback.circuits._engine._sharded_walk import stands_for
+from pullback.circuits._input import at_least_single
+from pullback.circuits._program import Program
 from pullback.core import InputError
 from pullback.operators import flipped, mean_jvp
 

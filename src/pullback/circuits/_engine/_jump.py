@@ -13,7 +13,7 @@ arXiv:1802.05098). What has probability zero is never drawn: there, derivatives 
 import jax
 import jax.numpy as jnp
 
-from pullback.circuits._kernels import Dense, Layout
+from pullback.circuits._engine._kernels import Dense, Layout
 
 
 class Jump(Dense):

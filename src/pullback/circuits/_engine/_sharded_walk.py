@@ -6,10 +6,10 @@ by positions.
 
 from collections.abc import Iterator
 
-from pullback.circuits._expansion import Mismatch, Where, require, same_operations
+from pullback.circuits._engine._expansion import Mismatch, Where, require, same_operations
+from pullback.circuits._engine._sharded_kernels import Flip, ShardedDense, ShardedLocals, ShardedMove, ShardedPair
+from pullback.circuits._engine._walk import FAULTS, Deed, gates_of, walk
 from pullback.circuits._program import Program
-from pullback.circuits._sharded_kernels import Flip, ShardedDense, ShardedLocals, ShardedMove, ShardedPair
-from pullback.circuits._walk import FAULTS, Deed, gates_of, walk
 
 
 def stands_for(program: Program, segments, g: int) -> bool:

@@ -17,15 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pullback.circuits._dynamic import Dynamic, matrix_key
-from pullback.circuits._evolution import Evolution
-from pullback.circuits._expansion import Act
-from pullback.circuits._jump import Jump
-from pullback.circuits._kernels import Dense, Diagonal, Kernel, Layout, Locals, Move, Pair
-from pullback.circuits._lower import Item, Member, collect, flips_of, one_by_one, permuted
+from pullback.circuits._engine._dynamic import Dynamic, matrix_key
+from pullback.circuits._engine._evolution import Evolution
+from pullback.circuits._engine._expansion import Act
+from pullback.circuits._engine._jump import Jump
+from pullback.circuits._engine._kernels import Dense, Diagonal, Kernel, Layout, Locals, Move, Pair
+from pullback.circuits._engine._lower import Item, Member, collect, flips_of, one_by_one, permuted
+from pullback.circuits._engine._recipes import ChannelRecipe, EvolutionRecipe, Leaves, MatrixRecipe, PairRecipe
+from pullback.circuits._engine._walk import stands_for
 from pullback.circuits._program import Program
-from pullback.circuits._recipes import ChannelRecipe, EvolutionRecipe, Leaves, MatrixRecipe, PairRecipe
-from pullback.circuits._walk import stands_for
 from pullback.core import InputError
 
 _SHORT = 16  # items that are compiled one by one

@@ -21,10 +21,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pullback.circuits import _native as native
-from pullback.circuits._kernels import dagger, multiply, permute
-from pullback.circuits._recipes import Leaves
-from pullback.circuits._schedule import Segment, schedule
+from pullback.circuits._engine import _native as native
+from pullback.circuits._engine._kernels import dagger, multiply, permute
+from pullback.circuits._engine._recipes import Leaves
+from pullback.circuits._engine._schedule import Segment, schedule
 from pullback.core import (
     Adjoint,
     Checkpoint,

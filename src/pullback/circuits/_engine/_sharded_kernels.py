@@ -5,8 +5,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from pullback.circuits._engine._kernels import Generated, Locals, Move, Pair, Tables, dagger
 from pullback.circuits._gates import Masks
-from pullback.circuits._kernels import Generated, Locals, Move, Pair, Tables, dagger
 from pullback.core import InputError
 from pullback.operators import flipped
 

@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pullback.circuits._dynamic import matrix_key
+from pullback.circuits._engine._dynamic import matrix_key
+from pullback.circuits._engine._lower import Step, flips_of, steps_of
+from pullback.circuits._engine._recipes import ChannelRecipe, EvolutionRecipe, MatrixRecipe, PairRecipe
 from pullback.circuits._gates import Masks
-from pullback.circuits._lower import Step, flips_of, steps_of
 from pullback.circuits._program import Program
-from pullback.circuits._recipes import ChannelRecipe, EvolutionRecipe, MatrixRecipe, PairRecipe
 
 Where = tuple[Masks, tuple[int, ...]]  # the masks of an operation, and the bits of its matrix, if it has one
 

@@ -1,8 +1,8 @@
-"""`python -m pullback.circuits._native` compiles the accelerator of circuits, as `pullback doctor --build` does."""
+"""`python -m pullback.circuits._engine._native` compiles the accelerator, as `pullback doctor --build` does."""
 
 import sys
 
-from pullback.circuits._native._build import build
+from pullback.circuits._engine._native._build import build
 
 try:
     print(f"Circuits run in C++ on this machine's CPU: {build().name}")

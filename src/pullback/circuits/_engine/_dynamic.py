@@ -7,7 +7,7 @@ that contains matrices on k qubits carries them, padded, beside the 2x2 matrices
 import jax
 import jax.numpy as jnp
 
-from pullback.circuits._kernels import Generated, Tables, apply_pair, dagger, pair_transitions
+from pullback.circuits._engine._kernels import Generated, Tables, apply_pair, dagger, pair_transitions
 
 
 def matrix_key(k: int) -> str:

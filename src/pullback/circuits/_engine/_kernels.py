@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pullback.circuits import _tiles as tiles
+from pullback.circuits._engine import _tiles as tiles
 from pullback.circuits._gates import Masks
 from pullback.core import fused
 from pullback.operators import flipped

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pullback.circuits._engine._kernels import multiply
+from pullback.circuits._engine._lower import Member, Step
 from pullback.circuits._gates import adjoint, conjugate, constant, is_constant, product, rotation
-from pullback.circuits._kernels import multiply
-from pullback.circuits._lower import Member, Step
 from pullback.circuits._program import Program
 from pullback.linalg import expm
 from pullback.operators import PauliSum, Terms
