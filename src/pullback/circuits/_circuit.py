@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Complex, Float, Inexact
 
 from pullback.circuits._blocks import Block, chain
+from pullback.circuits._compile import compile_blocks
 from pullback.circuits._draw import Column, columns, draw
 from pullback.circuits._input import qubit_count
-from pullback.circuits._program import Operation, Program, compile_blocks
+from pullback.circuits._program import Operation, Program
 from pullback.circuits._qasm import write_qasm
 from pullback.core import InputError, complex_dtype
 
