@@ -13,7 +13,7 @@ from pullback.circuits._engine import _expansion as expansion
 from pullback.circuits._engine import _native as native
 from pullback.circuits._engine import _schedule as scheduling
 from pullback.circuits._engine import _sharded as sharded
-from pullback.circuits._engine._kernels import Move
+from pullback.circuits._engine._layout import Move
 from pullback.circuits._engine._walk import deeds_of, same_deeds, stands_for
 from pullback.core import InputError
 from tests.circuits import dense

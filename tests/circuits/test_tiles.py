@@ -7,8 +7,8 @@ import pytest
 
 from pullback import circuits as qc
 from pullback import operators
-from pullback.circuits._engine import _kernels as kernels
 from pullback.circuits._engine import _native as native
+from pullback.circuits._engine import _tiles as tiles
 from pullback.core import Checkpoint
 from tests.circuits import dense
 
@@ -95,10 +95,10 @@ def test_reverse_over_reverse_and_batches():
 
 def test_groups_of_one_pass():
     """Fifteen neighbours are four groups, five are not four and one; holes stay in their group."""
-    widths = [g.width for g in kernels.tiles.grouped([(k, 5 + k) for k in range(15)], 4)]
+    widths = [g.width for g in tiles.grouped([(k, 5 + k) for k in range(15)], 4)]
     assert widths == [4, 4, 4, 3]
-    assert [g.width for g in kernels.tiles.grouped([(k, k) for k in range(5)], 4)] == [3, 2]
-    (group,) = kernels.tiles.grouped([(0, 9), (1, 6)], 4)
+    assert [g.width for g in tiles.grouped([(k, k) for k in range(5)], 4)] == [3, 2]
+    (group,) = tiles.grouped([(0, 9), (1, 6)], 4)
     assert (group.first, group.width, group.gates) == (6, 4, ((1, 6), (0, 9)))
 
 
@@ -107,7 +107,7 @@ def test_groups_hold_every_gate_once(most):
     """All sets of positions among nine, in any order of the members."""
     for chosen in range(1, 1 << 9):
         gates = [(9 - p, p) for p in range(9) if chosen >> p & 1]
-        groups = kernels.tiles.grouped(gates, most)
+        groups = tiles.grouped(gates, most)
         assert sorted(gate for group in groups for gate in group.gates) == sorted(gates)
         assert all(group.width <= most for group in groups)
         assert all(0 <= p - group.first < group.width for group in groups for _, p in group.gates)
@@ -119,7 +119,7 @@ def test_one_group(first):
     rng = np.random.default_rng(3)
     V, W, dV = rng.normal(size=(3, 2, 2, 1 << N))
     u, du = rng.normal(size=(2, 3, 2, 2, 2))
-    group = kernels.tiles.grouped([(2, first), (0, first + 1), (1, first + 3)], 4)[0]
+    group = tiles.grouped([(2, first), (0, first + 1), (1, first + 3)], 4)[0]
     full = np.eye(1)
     d_full = np.zeros((1, 1))
     for k in (2, 0, None, 1):
@@ -135,10 +135,10 @@ def test_one_group(first):
         return np.stack([x.real, x.imag])
 
     exact = parts(on_state(full, z)), parts(on_state(full, dz) + on_state(d_full, z))
-    np.testing.assert_allclose(kernels.tiles.apply(V, u, [group]), exact[0], atol=1e-11)
-    for found, expected in zip(kernels.tiles.tangent(V, dV, u, du, [group]), exact):
+    np.testing.assert_allclose(tiles.apply(V, u, [group]), exact[0], atol=1e-11)
+    for found, expected in zip(tiles.tangent(V, dV, u, du, [group]), exact):
         np.testing.assert_allclose(found, expected, atol=1e-11)
-    found = kernels.tiles.pull(V, W, u, group)
+    found = tiles.pull(V, W, u, group)
     np.testing.assert_allclose(found[1], parts(on_state(full, w)), atol=1e-11)
     q = found[2]
     after = [on_state(full, x).reshape(2, -1, 16, 1 << first) for x in (w, z)]

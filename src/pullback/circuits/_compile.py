@@ -173,7 +173,9 @@ class _Builder:
         slots = np.array(once.slots, int)
         slots = slots + np.where(slots >= once.first, columns, 0) * np.arange(block.count)[:, None]
         once.slots = slots.ravel().tolist()
-        once.word, once.factors, once.matrices = (a * block.count for a in (once.word, once.factors, once.matrices))
+        once.word *= block.count
+        once.factors *= block.count
+        once.matrices *= block.count
         once.values = [[], rows.reshape(-1), []] if columns else [[]]
         once.end = once.first + rows.size
         return once

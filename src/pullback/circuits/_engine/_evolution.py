@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pullback.circuits._engine._kernels import Layout, Move, permute
+from pullback.circuits._engine._layout import Layout, Move, permute
 from pullback.krylov import expm_multiply
 from pullback.operators import PauliString, PauliSum, Terms
 

@@ -22,7 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from pullback.circuits._engine import _native as native
-from pullback.circuits._engine._kernels import dagger, multiply, permute
+from pullback.circuits._engine._kernels import dagger, multiply
+from pullback.circuits._engine._layout import permute
 from pullback.circuits._engine._recipes import Leaves
 from pullback.circuits._engine._schedule import Segment, schedule
 from pullback.core import (

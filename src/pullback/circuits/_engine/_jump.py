@@ -13,7 +13,8 @@ arXiv:1802.05098). What has probability zero is never drawn: there, derivatives 
 import jax
 import jax.numpy as jnp
 
-from pullback.circuits._engine._kernels import Dense, Layout
+from pullback.circuits._engine._kernels import Dense
+from pullback.circuits._engine._layout import Layout
 
 
 class Jump(Dense):

@@ -21,7 +21,9 @@ from pullback.circuits._engine._dynamic import Dynamic, matrix_key
 from pullback.circuits._engine._evolution import Evolution
 from pullback.circuits._engine._expansion import Act
 from pullback.circuits._engine._jump import Jump
-from pullback.circuits._engine._kernels import Dense, Diagonal, Kernel, Layout, Locals, Move, Pair
+from pullback.circuits._engine._kernels import Dense, Diagonal, Kernel, Pair
+from pullback.circuits._engine._layout import Layout, Move
+from pullback.circuits._engine._locals import Locals
 from pullback.circuits._engine._lower import Item, Member, collect, flips_of, one_by_one, permuted
 from pullback.circuits._engine._recipes import ChannelRecipe, EvolutionRecipe, Leaves, MatrixRecipe, PairRecipe
 from pullback.circuits._engine._walk import stands_for

@@ -5,7 +5,9 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from pullback.circuits._engine._kernels import Generated, Locals, Move, Pair, Tables, dagger
+from pullback.circuits._engine._kernels import Generated, Pair, Tables, dagger
+from pullback.circuits._engine._layout import Move
+from pullback.circuits._engine._locals import Locals
 from pullback.circuits._gates import Masks
 from pullback.core import InputError
 from pullback.operators import flipped

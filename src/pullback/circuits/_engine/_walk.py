@@ -16,7 +16,9 @@ from pullback.circuits._engine._dynamic import Dynamic
 from pullback.circuits._engine._evolution import Evolution
 from pullback.circuits._engine._expansion import Mismatch, Where, require, same_operations
 from pullback.circuits._engine._jump import Jump
-from pullback.circuits._engine._kernels import Dense, Diagonal, Locals, Move, Pair
+from pullback.circuits._engine._kernels import Dense, Diagonal, Pair
+from pullback.circuits._engine._layout import Move
+from pullback.circuits._engine._locals import Locals
 from pullback.circuits._program import Program
 
 FAULTS = Mismatch, IndexError, KeyError, TypeError, ValueError  # the latter four where arrays do not fit

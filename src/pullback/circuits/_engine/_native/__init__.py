@@ -16,7 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from pullback.circuits._engine._dynamic import Dynamic
-from pullback.circuits._engine._kernels import Dense, Diagonal, Locals, Move, Pair, transposed_rows
+from pullback.circuits._engine._kernels import Dense, Diagonal, Pair
+from pullback.circuits._engine._layout import Move, transposed_rows
+from pullback.circuits._engine._locals import Locals
 from pullback.circuits._engine._native._build import library
 from pullback.circuits._engine._walk import Deed, gates_of, require, same_deeds
 from pullback.core import vary_like
