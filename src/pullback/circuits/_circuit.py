@@ -13,11 +13,13 @@ from jaxtyping import Array, ArrayLike, Complex, Float, Inexact
 
 from pullback.circuits._blocks import Block, chain
 from pullback.circuits._compile import compile_blocks
+from pullback.circuits._deferred import enumerated
 from pullback.circuits._draw import Column, columns, draw
+from pullback.circuits._engine import matrix
 from pullback.circuits._input import qubit_count
 from pullback.circuits._program import Operation, Program
-from pullback.circuits._qasm import write_qasm
-from pullback.core import InputError, complex_dtype
+from pullback.circuits._qasm import read_qasm, write_qasm
+from pullback.core import InputError
 
 
 class Circuit(eqx.Module):
@@ -53,8 +55,7 @@ class Circuit(eqx.Module):
         """
         n = qubit_count("Circuit", n)
         top = (blocks,) if isinstance(blocks, Block) else chain(blocks).blocks  # pyright: ignore[reportAttributeAccessIssue]
-        self.program, leaves = compile_blocks(n, top)
-        for name, value in leaves.items():
+        for name, value in compile_blocks(n, top)._asdict().items():
             setattr(self, name, value)
 
     @property
@@ -115,13 +116,17 @@ class Circuit(eqx.Module):
 
     @property
     def is_unitary(self) -> bool:
-        return all(o.unitary for o in self.program.alphabet)
+        return self.program.is_unitary
 
     def matrix(self) -> Complex[Array, "N N"]:
-        """The matrix of the circuit, of 4^n entries: a Kronecker product in the order of the qubits if it is one."""
-        from pullback.circuits._states import state  # the engine stands above
+        """The matrix of the circuit, of 4^n entries: a Kronecker product in the order of the qubits if it is one.
 
-        return state(self, jnp.eye(1 << self.n, dtype=complex_dtype(self.parameters.dtype))).T
+        Raises:
+            InputError: the circuit has channels.
+        """
+        if self.has_channels:
+            raise InputError("Circuit.matrix: a circuit with channels has no matrix; use density_matrix, or expect.")
+        return matrix(self)
 
     @classmethod
     def from_qasm(cls, program: str | Path, inputs: Mapping[str, ArrayLike] | None = None) -> "Circuit":
@@ -144,9 +149,9 @@ class Circuit(eqx.Module):
         Raises:
             InputError: the text cannot be read; the message has the line.
         """
-        from pullback.circuits._measured import MeasuredCircuit  # it stands above
-
-        return MeasuredCircuit.from_qasm(program, inputs).circuit
+        read = read_qasm(program, inputs)
+        gates = cls(read.n, read.blocks)
+        return gates.of_program(enumerated(gates.program, read.events).program)
 
     def to_qasm(self, version: int = 2) -> str:
         """The circuit as an OpenQASM program of version 2 or 3, up to a global phase.

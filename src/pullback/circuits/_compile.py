@@ -1,6 +1,7 @@
 """From blocks to a program, and its arrays."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -271,8 +272,18 @@ class _Builder:
         return jnp.asarray(np.concatenate(parts))
 
 
-def compile_blocks(n: int, blocks: tuple[Block, ...]) -> tuple[Program, dict[str, Any]]:
-    """The program, and the leaves of the circuit by name.
+class Compiled(NamedTuple):
+    """A program and its arrays, which are the leaves of `Circuit`."""
+
+    program: Program
+    parameters: Array
+    matrices: dict[int, Array]
+    channels: dict[tuple[int, int], Channel]
+    couplings: Array
+
+
+def compile_blocks(n: int, blocks: Iterable[Block]) -> Compiled:
+    """The program of blocks on n qubits.
 
     Raises:
         InputError: a qubit is out of range, an angle is not a real number, …
@@ -295,7 +306,7 @@ def compile_blocks(n: int, blocks: tuple[Block, ...]) -> tuple[Program, dict[str
         size: Channel(*(jnp.stack(a) for a in zip(*((c.weights, c.operators) for c in found))))
         for size, found in sorted(builder.channels.items())
     }
-    return program, {"parameters": parameters, "matrices": matrices, "channels": channels, "couplings": couplings}
+    return Compiled(program, parameters, matrices, channels, couplings)
 
 
 def _adjoint(operation: Operation) -> Operation:

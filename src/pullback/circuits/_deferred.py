@@ -14,7 +14,9 @@ from typing import NamedTuple
 from pullback.circuits._gates import DIAGONAL
 from pullback.circuits._outcomes import Cube
 from pullback.circuits._program import Operation, Program
+from pullback.core import InputError
 
+MOST_BRANCHES = 20  # outcomes that are enumerated
 Guard = tuple[Cube, ...] | None
 
 
@@ -68,6 +70,22 @@ def deferred(program: Program, events: tuple[Event, ...]) -> Deferred:
             case Reset():
                 maker.reset(event)
     return Deferred(maker.finished(), tuple(maker.holders[k] for k in sorted(maker.holders)))
+
+
+def enumerated(program: Program, events: tuple[Event, ...]) -> Deferred:
+    """The same, if the branches are few enough to stand side by side.
+
+    Raises:
+        InputError: there are too many.
+    """
+    found = deferred(program, events)
+    if found.program.n - program.n > MOST_BRANCHES:
+        raise InputError(
+            f"MeasuredCircuit: {found.program.n - program.n} outcomes of qubits that are used again; at most "
+            f"{MOST_BRANCHES} are enumerated. Draw outcomes instead, MeasuredCircuit.from_qasm(…).sample(key, "
+            "shots) or expect_sampled."
+        )
+    return found
 
 
 class _Deferring:

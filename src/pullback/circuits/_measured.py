@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from pullback.circuits._circuit import Circuit
-from pullback.circuits._deferred import Deferred, Event, Gates, Guard, Reset, deferred
+from pullback.circuits._deferred import MOST_BRANCHES, Deferred, Event, Gates, Guard, Reset, deferred, enumerated
 from pullback.circuits._order import bits_of
 from pullback.circuits._outcomes import where_true
 from pullback.circuits._program import Program
@@ -22,7 +22,6 @@ from pullback.circuits._states import expect, mean, observables, probabilities, 
 from pullback.core import Estimate, InputError, complex_dtype
 from pullback.operators import PauliSum, Terms
 
-_MOST_BRANCHES = 20  # outcomes that are enumerated
 _MOST_BITS = 24  # of a table of probabilities
 _MOST_AMPLITUDES = 1 << 22  # of trajectories at once
 
@@ -98,14 +97,7 @@ class MeasuredCircuit(eqx.Module):
         Raises:
             InputError: these are too many qubits.
         """
-        program, _ = self._deferred
-        if program is not self.gates.program and program.n - self.n > _MOST_BRANCHES:
-            raise InputError(
-                f"MeasuredCircuit: {program.n - self.n} outcomes of qubits that are used again; at most "
-                f"{_MOST_BRANCHES} are enumerated. Draw outcomes instead, MeasuredCircuit.from_qasm(…).sample(key, "
-                "shots) or expect_sampled."
-            )
-        return self.gates.of_program(program)
+        return self.gates.of_program(enumerated(self.gates.program, self.events).program)
 
     def expect(self, observable: PauliSum) -> Float[Array, ""]:
         """The mean of an observable after the program, over all outcomes: Σ_b ⟨ψ_b|H|ψ_b⟩ with unnormalised branches.
@@ -152,7 +144,7 @@ class MeasuredCircuit(eqx.Module):
         if shots < 1:
             raise InputError(f"MeasuredCircuit.sample: shots is {shots}; at least one is needed.")
         program, holders = self._deferred
-        if program.n - self.n <= min(_MOST_BRANCHES, (shots - 1).bit_length()):
+        if program.n - self.n <= min(MOST_BRANCHES, (shots - 1).bit_length()):
             found = sample(state(self.circuit), key, shots)
             outcomes = [(found >> bit) & 1 for bit in bits_of(holders, program.n)]
         else:

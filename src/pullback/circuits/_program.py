@@ -85,5 +85,9 @@ class Program:
         return hash(self._digest)
 
     @property
+    def is_unitary(self) -> bool:
+        return all(o.unitary for o in self.alphabet)
+
+    @property
     def digest(self) -> bytes:
         return self._digest

@@ -20,12 +20,14 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Complex
 
 from pullback.circuits._engine import _native as native
 from pullback.circuits._engine._kernels import dagger, multiply
 from pullback.circuits._engine._layout import permute
 from pullback.circuits._engine._recipes import Leaves
 from pullback.circuits._engine._schedule import Segment, schedule
+from pullback.circuits._input import at_least_single
 from pullback.core import (
     Adjoint,
     Checkpoint,
@@ -44,18 +46,28 @@ from pullback.loops import reversible_scan, scan
 def evolve(circuit, V, adjoint: Adjoint, uniforms=None):
     """V (2, S, N) after the circuit; `uniforms` (program.matrices, S) decide which branches of channels states take.
 
+    The circuit is a program with its arrays, as a `Circuit` and what it is compiled to are.
+
     Raises:
         InputError: the adjoint is none for circuits, or uncomputes a circuit that is not unitary.
     """
     if not isinstance(adjoint, (Uncompute, Checkpoint, TwoLevel, Direct)):
         raise InputError(f"circuits: the adjoint must be Uncompute, Checkpoint, TwoLevel or Direct, not {adjoint}.")
-    if isinstance(adjoint, Uncompute) and not circuit.is_unitary:
+    if isinstance(adjoint, Uncompute) and not circuit.program.is_unitary:
         raise InputError("circuits: a circuit with a matrix that is not unitary needs adjoint=Checkpoint(…).")
     segments, last = schedule(circuit.program)
     leaves = cast(circuit, V.dtype, uniforms)
     for segment in segments:
         V = through(segment, V, segment.data(leaves), adjoint)
     return permute(V, last)
+
+
+def matrix(circuit) -> Complex[Array, "N N"]:
+    """The matrix of a circuit without channels; column j is what becomes of the basis state j."""
+    dtype, N = at_least_single(circuit.parameters.dtype), 1 << circuit.program.n
+    V = jnp.stack([jnp.eye(N, dtype=dtype), jnp.zeros((N, N), dtype)])
+    V = evolve(circuit, V, Uncompute() if circuit.program.is_unitary else Checkpoint(1))
+    return jax.lax.complex(V[0], V[1]).T
 
 
 def uncompute(circuit, V):

@@ -12,6 +12,8 @@ import numpy as np
 from scipy.linalg import schur
 
 from pullback.circuits._blocks import Block, Gate, MatrixGate, control, daggered, put
+from pullback.circuits._compile import compile_blocks
+from pullback.circuits._engine import matrix
 from pullback.circuits._gates import KINDS, Kind
 from pullback.circuits._qasm._parse import Evaluate
 from pullback.circuits._qasm._syntax import Call
@@ -253,10 +255,8 @@ def _power(call: Call, name: str, argument: Evaluate | None, names: Mapping[str,
 
 
 def _matrix(n: int, blocks: list[Block]) -> np.ndarray:
-    from pullback.circuits._circuit import Circuit  # it stands above
-
     with jax.ensure_compile_time_eval():
-        return np.asarray(Circuit(n, blocks).matrix())
+        return np.asarray(matrix(compile_blocks(n, blocks)))
 
 
 def _power_of(u: np.ndarray, exponent: float) -> np.ndarray:
