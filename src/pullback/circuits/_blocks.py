@@ -1,12 +1,13 @@
 """Blocks: the trees that circuits are written as. Immutable pytrees whose leaves are parameters and matrices.
 
-A block acts on qubits 0, 1, … of its own; `put` moves it. They are plain classes with slots, not `equinox.Module`s,
-because circuits of a million gates are written as a million blocks.
+A block acts on qubits 0, 1, … of its own; `put` moves it. They are frozen dataclasses with slots, not
+`equinox.Module`s, because circuits of a million gates are written as a million blocks.
 """
 
 import operator
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, SupportsIndex
+from dataclasses import MISSING, dataclass, field
+from typing import Any, SupportsIndex, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -22,52 +23,40 @@ from pullback.operators import PauliString, PauliSum
 _UNITARY_TOLERANCE = 1e-6
 
 
+def _fixed(*, default: Any = MISSING) -> Any:
+    """A field that is no child of its node."""
+    return field(default=default, metadata={"static": True})
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(_fixed,))
+def _node(cls):
+    """A frozen dataclass with slots, and a node of pytrees."""
+    made = dataclass(frozen=True, slots=True, eq=False)(cls)
+    made.__setattr__ = made.__delattr__ = _refuse  # those of dataclasses with slots fail where there is no such field
+    return jax.tree_util.register_dataclass(made)
+
+
+def _refuse(node, name, *_):
+    raise AttributeError(f"{type(node).__name__} is immutable.")
+
+
 class Block:
     """Base of the blocks. `n` is the number of qubits that a block spans."""
 
     __slots__ = ()
-    _leaves: ClassVar[tuple[str, ...]] = ()
-    _fixed: ClassVar[tuple[str, ...]] = ()
-
-    def __init_subclass__(cls):
-        leaves, fixed = cls._leaves, cls._fixed
-
-        def flatten(block):
-            return [getattr(block, name) for name in leaves], tuple(getattr(block, name) for name in fixed)
-
-        def unflatten(values, children):
-            return _restored(cls, dict(zip(leaves, children)) | dict(zip(fixed, values)))
-
-        jax.tree_util.register_pytree_node(cls, flatten, unflatten)
-
-    def _set(self, **fields: Any) -> None:
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
-
-    def __setattr__(self, name, value):
-        raise AttributeError(f"{type(self).__name__} is immutable.")
-
-    def __reduce__(self):
-        # pickle and copy would set the slots one by one
-        fields = {name: getattr(self, name) for name in (*self._fixed, *self._leaves)}
-        return _restored, (type(self), fields)
-
-    def __repr__(self) -> str:
-        fields = (f"{name}={getattr(self, name)!r}" for name in (*self._fixed, *self._leaves))
-        return f"{type(self).__name__}({', '.join(fields)})"
 
     @property
     def n(self) -> int:
         raise NotImplementedError
 
 
+@_node
 class Shared:
     """A parameter that occurs in several gates under one name; see `shared`."""
 
-    __slots__ = ("factor", "name", "value")
-
-    def __init__(self, name: str, value: Any, factor: float = 1.0):
-        self.name, self.value, self.factor = name, value, factor
+    name: str = _fixed()
+    value: Any
+    factor: float = _fixed(default=1.0)
 
     def __mul__(self, factor: float | int) -> "Shared":
         return Shared(self.name, self.value, self.factor * float(factor))
@@ -81,167 +70,120 @@ class Shared:
         return self * -1.0
 
 
-jax.tree_util.register_pytree_node(
-    Shared, lambda s: ((s.value,), (s.name, s.factor)), lambda fixed, leaves: Shared(fixed[0], leaves[0], fixed[1])
-)
-
-
+@_node
 class Gate(Block):
     """An elementary gate by its kind, with its angles."""
 
-    __slots__ = ("angles", "kind")
-    _leaves, _fixed = ("angles",), ("kind",)
-    angles: tuple[Any, ...]
-    kind: str
-
-    def __init__(self, kind: str, angles: tuple[Any, ...] = ()):
-        object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "angles", angles)
+    kind: str = _fixed()
+    angles: tuple[Any, ...] = ()
 
     @property
     def n(self) -> int:
         return KINDS[self.kind].qubits
 
 
+@_node
 class MatrixGate(Block):
     """A gate given by its matrix."""
 
-    __slots__ = ("matrix", "unitary")
-    _leaves, _fixed = ("matrix",), ("unitary",)
     matrix: Any
-    unitary: bool
-
-    def __init__(self, matrix: Any, unitary: bool):
-        self._set(matrix=matrix, unitary=unitary)
+    unitary: bool = _fixed()
 
     @property
     def n(self) -> int:
         return int(self.matrix.shape[-1]).bit_length() - 1
 
 
+@_node
 class Channel(Block):
     """ρ → Σ_m w_m A_m ρ A_m†."""
 
-    __slots__ = ("operators", "weights")
-    _leaves = ("weights", "operators")
     weights: Any
     operators: Any
-
-    def __init__(self, weights: Any, operators: Any):
-        self._set(weights=weights, operators=operators)
 
     @property
     def n(self) -> int:
         return int(self.operators.shape[-1]).bit_length() - 1
 
 
+@_node
 class Rotor(Block):
     """exp(−iθ/2 P)."""
 
-    __slots__ = ("angle", "string")
-    _leaves, _fixed = ("angle",), ("string",)
+    string: PauliString = _fixed()
     angle: Any
-    string: PauliString
-
-    def __init__(self, string: PauliString, angle: Any):
-        self._set(string=string, angle=angle)
 
     @property
     def n(self) -> int:
         return self.string.extent or 1
 
 
+@_node
 class Evolution(Block):
     """exp(−i t H)."""
 
-    __slots__ = ("hamiltonian", "time")
-    _leaves = ("hamiltonian", "time")
     hamiltonian: PauliSum
     time: Any
-
-    def __init__(self, hamiltonian: PauliSum, time: Any):
-        self._set(hamiltonian=hamiltonian, time=time)
 
     @property
     def n(self) -> int:
         return self.hamiltonian.n
 
 
+@_node
 class Placed(Block):
     """A block on chosen qubits."""
 
-    __slots__ = ("block", "qubits")
-    _leaves, _fixed = ("block",), ("qubits",)
+    qubits: tuple[int, ...] = _fixed()
     block: Block
-    qubits: tuple[int, ...]
-
-    def __init__(self, qubits: tuple[int, ...], block: Block):
-        object.__setattr__(self, "qubits", qubits)
-        object.__setattr__(self, "block", block)
 
     @property
     def n(self) -> int:
         return max(self.qubits) + 1
 
 
+@_node
 class Controlled(Block):
     """A block that acts where the control qubits have the given values."""
 
-    __slots__ = ("block", "controls", "values")
-    _leaves, _fixed = ("block",), ("controls", "values")
+    controls: tuple[int, ...] = _fixed()
+    values: tuple[int, ...] = _fixed()
     block: Block
-    controls: tuple[int, ...]
-    values: tuple[int, ...]
-
-    def __init__(self, controls: tuple[int, ...], values: tuple[int, ...], block: Block):
-        self._set(controls=controls, values=values, block=block)
 
     @property
     def n(self) -> int:
         return max(*self.controls, self.block.n - 1) + 1
 
 
+@_node
 class Chain(Block):
     """Blocks one after the other."""
 
-    __slots__ = ("blocks",)
-    _leaves = ("blocks",)
     blocks: tuple[Block, ...]
-
-    def __init__(self, blocks: tuple[Block, ...]):
-        self._set(blocks=blocks)
 
     @property
     def n(self) -> int:
         return max((b.n for b in self.blocks), default=1)
 
 
+@_node
 class Layers(Block):
     """A block `count` times: with the same parameters, or with row l of `parameters` in repetition l."""
 
-    __slots__ = ("block", "count", "parameters")
-    _leaves, _fixed = ("block", "parameters"), ("count",)
     block: Block
+    count: int = _fixed()
     parameters: Any
-    count: int
-
-    def __init__(self, block: Block, count: int, parameters: Any):
-        self._set(block=block, count=count, parameters=parameters)
 
     @property
     def n(self) -> int:
         return self.block.n
 
 
+@_node
 class Daggered(Block):
     """The adjoint of a block."""
 
-    __slots__ = ("block",)
-    _leaves = ("block",)
     block: Block
-
-    def __init__(self, block: Block):
-        self._set(block=block)
 
     @property
     def n(self) -> int:
@@ -408,12 +350,6 @@ def qubits_of(block: Block) -> set[int]:
         case Evolution():
             return {q for string in block.hamiltonian.words for q in string.sites}
     return set(range(block.n))
-
-
-def _restored(cls, fields):
-    block = object.__new__(cls)
-    block._set(**fields)
-    return block
 
 
 def _one_block(name, given) -> Block:
