@@ -13,8 +13,10 @@ from pullback.circuits._engine import _expansion as expansion
 from pullback.circuits._engine import _native as native
 from pullback.circuits._engine import _schedule as scheduling
 from pullback.circuits._engine import _sharded as sharded
+from pullback.circuits._engine._keys import PAIR, matrix_key
 from pullback.circuits._engine._layout import Move
 from pullback.circuits._engine._walk import deeds_of, same_deeds, stands_for
+from pullback.circuits._gates import Matrix
 from pullback.core import InputError
 from tests.circuits import dense
 from tests.memory import give_back
@@ -76,12 +78,13 @@ def repeated_words(seed):
 # A schedule done by NumPy, kernel by kernel, without JAX and without its layouts.
 
 
-def entries(name, angles, given):
-    """The matrix of a factor by its name."""
-    if name.endswith("*"):
-        return entries(name[:-1], angles, given).conj()
-    if name.endswith("†"):
-        return entries(name[:-1], angles, given).conj().T
+def entries(matrix, angles, given):
+    """The matrix of a factor."""
+    name = matrix.name
+    if matrix.conjugate:
+        return entries(matrix._replace(conjugate=False), angles, given).conj()
+    if matrix.adjoint:
+        return entries(matrix._replace(adjoint=False), angles, given).conj().T
     if name == "given":
         return given
     if name == "Rx(-pi/2)":
@@ -94,14 +97,13 @@ def matrices_of(circuit, key, recipe):
     names: dict = {}
     factors: dict[int, list] = {}
     for element in expansion._elements(key, recipe, names):
-        (name,) = [key[0] for key, number in names.items() if number == element.name]
+        (matrix,) = [key[0] for key, number in names.items() if number == element.name]
         a, count = element.angles, len(element.members)
         order = np.broadcast_to(element.factor, count)
         for row, member in enumerate(element.members):
             theta = circuit.parameters[a.slots[row]] * (1 if a.factors is None else a.factors[row])
-            size = 1 if key == "pair" else int(key.split()[1])
-            given = np.asarray(circuit.matrices[size][element.given[row]]) if name.startswith("given") else None
-            factors.setdefault(int(member), []).append((order[row], entries(name, np.asarray(theta), given)))
+            given = np.asarray(circuit.matrices[key.size][element.given[row]]) if matrix.is_given else None
+            factors.setdefault(int(member), []).append((order[row], entries(matrix, np.asarray(theta), given)))
     out = []
     for member in range(len(factors)):
         u = np.eye(len(factors[member][0][1]))
@@ -148,7 +150,7 @@ def run(circuit, schedule):
 
 def run_steps(circuit, segment, psi, index):
     u = {key: matrices_of(circuit, key, placed.recipe) for key, placed in segment.recipes.items()}
-    codes = ["pair", *(f"matrix {k}" for k in segment.kernels[0].sizes)]
+    codes = [PAIR, *map(matrix_key, segment.kernels[0].sizes)]
     used = dict.fromkeys(codes, 0)
     for k in range(segment.count):
         m, x, s, controls, values = segment.fixed["masks"][k].tolist()
@@ -156,7 +158,7 @@ def run_steps(circuit, segment, psi, index):
         matrix = u[key][used[key]]
         used[key] += 1
         active = (index & controls) == values
-        if key != "pair":
+        if key != PAIR:
             bits = segment.fixed["bits"][k].tolist()[: len(matrix).bit_length() - 1]
             qubits = [circuit.n - 1 - b for b in reversed(bits)]
             psi = np.where(active, dense.applied(psi, matrix, qubits), psi)
@@ -373,7 +375,7 @@ def faults_of_segment(segment):
     for key, recipe in segment.recipes.items():
         for g, group in enumerate(getattr(getattr(recipe, "recipe", recipe), "groups", ())):
             for e, element in enumerate(group.elements):
-                a, new = element.angles, [("name", {"name": "Y"})]
+                a, new = element.angles, [("matrix", {"matrix": Matrix("Y")})]
                 if a.slots.size:
                     new.append(("slots", {"angles": a._replace(slots=a.slots + 1)}))
                     new.append(("factors", {"angles": a._replace(factors=np.full(a.slots.shape, 2.0))}))

@@ -42,14 +42,26 @@ class Masks(NamedTuple):
     values: int = 0
 
 
+class Matrix(NamedTuple):
+    """A matrix by its name: of those below; "given", "evolution" or "channel", of what a circuit has beside them."""
+
+    name: str
+    adjoint: bool = False
+    conjugate: bool = False
+
+    @property
+    def is_given(self) -> bool:
+        return self.name == "given"
+
+
 class Pair(NamedTuple):
-    """One pair operation of a gate: its masks, the 2x2 matrix by name, the factor of each of its angles.
+    """One pair operation of a gate: its masks, its 2x2 matrix, the factor of each of its angles.
 
     `angles` are the positions among the gate's angles.
     """
 
     masks: Masks
-    matrix: str
+    matrix: Matrix
     angles: tuple[int, ...] = ()
     factors: tuple[float, ...] = ()
 
@@ -85,56 +97,53 @@ def pairs_of(kind: str, bits: tuple[int, ...]) -> list[Pair]:
     ones = [1 << b for b in bits]
     if len(ones) == 1:
         k = KINDS[kind].angles
-        return [Pair(Masks(ones[0], ones[0]), kind, tuple(range(k)), (1.0,) * k)]
+        return [Pair(Masks(ones[0], ones[0]), Matrix(kind), tuple(range(k)), (1.0,) * k)]
     both = ones[0] | ones[1]
     xx, yy = Masks(ones[0], both), Masks(ones[0], both, both)
     match kind:
         case "Rxx":
-            return [Pair(xx, "Rx", (0,), (1.0,))]
+            return [Pair(xx, Matrix("Rx"), (0,), (1.0,))]
         case "Ryy":
-            return [Pair(yy, "Rx", (0,), (-1.0,))]
+            return [Pair(yy, Matrix("Rx"), (0,), (-1.0,))]
         case "Rzz":
-            return [Pair(Masks(both, 0), "Rz", (0,), (1.0,))]
+            return [Pair(Masks(both, 0), Matrix("Rz"), (0,), (1.0,))]
         case "iSWAP":
-            return [Pair(xx, "Rx(-pi/2)"), Pair(yy, "Rx(-pi/2)†")]
+            return [Pair(xx, Matrix("Rx(-pi/2)")), Pair(yy, Matrix("Rx(-pi/2)", adjoint=True))]
         case "fSim":
             phase = Masks(ones[1], 0, 0, ones[0], ones[0])
-            return [Pair(xx, "Rx", (0,), (1.0,)), Pair(yy, "Rx", (0,), (-1.0,)), Pair(phase, "P", (1,), (-1.0,))]
+            turns = [Pair(xx, Matrix("Rx"), (0,), (1.0,)), Pair(yy, Matrix("Rx"), (0,), (-1.0,))]
+            return [*turns, Pair(phase, Matrix("P"), (1,), (-1.0,))]
         case "SWAP":
             there, back = (Masks(b, b, 0, a, a) for a, b in (ones, ones[::-1]))
-            return [Pair(m, "X") for m in (there, back, there)]
+            return [Pair(m, Matrix("X")) for m in (there, back, there)]
     raise KeyError(kind)
 
 
 def pair_of_rotor(x: int, z: int) -> Pair:
     """exp(−iθ/2 P) by P's masks: a rotation about X, or about Y if P has an odd number of Y; about Z if diagonal."""
     if x == 0:
-        return Pair(Masks(z, 0), "Rz", (0,), (1.0,))
+        return Pair(Masks(z, 0), Matrix("Rz"), (0,), (1.0,))
     m = (x & z).bit_count()
     sign = (1.0, 1.0, -1.0, -1.0)[m % 4]
     if m % 2:
-        return Pair(Masks(z, x), "Ry", (0,), (sign,))
-    return Pair(Masks(x & -x, x, z), "Rx", (0,), (sign,))
+        return Pair(Masks(z, x), Matrix("Ry"), (0,), (sign,))
+    return Pair(Masks(x & -x, x, z), Matrix("Rx"), (0,), (sign,))
 
 
-def constant(name: str) -> Entries:
-    """The entries of a matrix without angles; "†" at the end of the name adjoins it, "*" conjugates it."""
-    if name.endswith("*"):
-        return conjugate(constant(name[:-1]))
-    if name.endswith("†"):
-        return adjoint(constant(name[:-1]))
-    return _CONSTANT[name]  # pyright: ignore[reportReturnType]
+def is_constant(matrix: Matrix) -> bool:
+    return matrix.name in _CONSTANT
 
 
-def is_constant(name: str) -> bool:
-    return name.removesuffix("*").removesuffix("†") in _CONSTANT
+def entries_of(matrix: Matrix, *angles: Any) -> Entries:
+    """The entries of a matrix, whose angles are arrays of one shape."""
+    found = _CONSTANT[matrix.name] if is_constant(matrix) else _ROTATIONS[matrix.name](*angles)
+    return marked(matrix, found)  # pyright: ignore[reportArgumentType]
 
 
-def rotation(name: str, *angles: Any) -> Entries:
-    """The entries of a matrix with angles, arrays of one shape; "*" at the end of the name conjugates it."""
-    if name.endswith("*"):
-        return conjugate(_ROTATIONS[name[:-1]](*angles))
-    return _ROTATIONS[name](*angles)
+def marked(matrix: Matrix, entries: Entries) -> Entries:
+    """The adjoint or conjugate of these entries, if the matrix is."""
+    entries = adjoint(entries) if matrix.adjoint else entries
+    return conjugate(entries) if matrix.conjugate else entries
 
 
 def _rx(t):

@@ -24,6 +24,7 @@ from jaxtyping import Array, Complex
 
 from pullback.circuits._engine import _native as native
 from pullback.circuits._engine._kernels import dagger, multiply
+from pullback.circuits._engine._keys import Key, Sort
 from pullback.circuits._engine._layout import permute
 from pullback.circuits._engine._recipes import Leaves
 from pullback.circuits._engine._schedule import Segment, schedule
@@ -218,11 +219,11 @@ def _pure_adjoint(segment, states, data, fixed):
 
 def _generator(key, u, du):
     """K = u⁻¹ du, for u as `_undoing` gives it; times and couplings stand for themselves."""
-    return du if key.startswith("evolution") else multiply(dagger(u), du)
+    return du if key.sort == Sort.EVOLUTION else multiply(dagger(u), du)
 
 
 def _cogenerator(key, u, K):
-    return K if key.startswith("evolution") else multiply(u, K)
+    return K if key.sort == Sort.EVOLUTION else multiply(u, K)
 
 
 def _undoing(segment, u):
@@ -250,21 +251,21 @@ _once = partial(jax.jit, static_argnums=0)
 @_once
 def _do(segment, V, u, fixed):
     for kernel, source in zip(segment.kernels, segment.sources):
-        V = kernel.apply(V, source.of({**u, **fixed}))
+        V = kernel.apply(V, source.of(u, fixed))
     return V
 
 
 @_once
 def _undo(segment, V, u, fixed):
     for kernel, source in reversed([*zip(segment.kernels, segment.sources)]):
-        V = kernel.inverse(V, source.of({**u, **fixed}))
+        V = kernel.inverse(V, source.of(u, fixed))
     return V
 
 
 @_once
 def _do_tangent(segment, state, u, K, fixed):
     for kernel, source in zip(segment.kernels, segment.sources):
-        state = kernel.tangent(*state, source.of({**u, **fixed}), source.of({**K, **fixed}))
+        state = kernel.tangent(*state, source.of(u, fixed), source.of(K, fixed))
     return state
 
 
@@ -272,19 +273,19 @@ def _do_tangent(segment, state, u, K, fixed):
 def _undo_tangent(segment, state, u, K, fixed):
     u = _undoing(segment, u)
     for kernel, source in reversed([*zip(segment.kernels, segment.sources)]):
-        state = kernel.untangent(*state, source.of({**u, **fixed}), source.of({**K, **fixed}))
+        state = kernel.untangent(*state, source.of(u, fixed), source.of(K, fixed))
     return state
 
 
 @_once
 def _pull(segment, state, u, fixed):
-    found: dict[str, list] = {key: [] for key in u}
+    found: dict[Key, list] = {key: [] for key in u}
     V, W = state
     undoing = _undoing(segment, u)
     for kernel, source in reversed([*zip(segment.kernels, segment.sources)]):
-        own = source.of({**u, **fixed})
+        own = source.of(u, fixed)
         if own is not None and segment.free and (source.key is None or source.key in segment.free):
-            V = kernel.inverse(V, source.of({**undoing, **fixed}))
+            V = kernel.inverse(V, source.of(undoing, fixed))
             W = kernel.inverse(W, own)
             K = kernel.transitions(V, W, own)
         else:

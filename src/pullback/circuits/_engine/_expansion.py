@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pullback.circuits._engine._dynamic import matrix_key
+from pullback.circuits._engine._keys import PAIR, Key, Sort, matrix_key
 from pullback.circuits._engine._lower import Step, flips_of, steps_of
 from pullback.circuits._engine._recipes import ChannelRecipe, EvolutionRecipe, MatrixRecipe, PairRecipe
-from pullback.circuits._gates import Masks
+from pullback.circuits._gates import Masks, Matrix
 from pullback.circuits._program import Program
 
 Where = tuple[Masks, tuple[int, ...]]  # the masks of an operation, and the bits of its matrix, if it has one
@@ -41,7 +41,7 @@ class Act(NamedTuple):
         named: whether amplitudes only change their names, which no kernel does.
     """
 
-    key: str | None
+    key: Key | None
     first: int
     where: tuple[Where, ...]
     named: bool = False
@@ -157,26 +157,26 @@ def _touched(masks, targets):
     return np.bitwise_or.reduce(masks[:, :4], axis=1) | np.bitwise_or.reduce(bits, axis=1)
 
 
-def _number(names: dict, matrix: str, step: Step | None = None) -> int:
-    matrix = "X" if matrix.removesuffix("*") in ("X", "SWAP") else matrix  # a SWAP is taken apart, and X is real
+def _number(names: dict, matrix: Matrix, step: Step | None = None) -> int:
+    matrix = Matrix("X") if matrix.name in ("X", "SWAP") else matrix  # a SWAP is taken apart, and X is real
     rest = () if step is None else (step.strings, step.first, step.branches, step.targets if step.strings else ())
     return names.setdefault((matrix, *rest), len(names))
 
 
 def _number_of(names: dict, step: Step) -> int:
-    return _number(names, step.matrix, step if step.sort in ("matrix", "evolution", "channel") else None)
+    return _number(names, step.matrix, step if step.sort in (Sort.MATRIX, Sort.EVOLUTION, Sort.CHANNEL) else None)
 
 
 def _of_program(program: Program, names) -> Rows:
     """The rows of a program, from the definitions of its operations."""
     parts = [
-        [f for s in steps_of(operation, program.n) for f in (flips_of(s) if s.sort == "permutation" else [s])]
+        [f for s in steps_of(operation, program.n) for f in (flips_of(s) if s.sort == Sort.PERMUTATION else [s])]
         for operation in program.alphabet
     ]
     steps = [step for part in parts for step in part]
     width = max((len(s.angles) for s in steps), default=0)
-    where = [(s.masks, s.targets if s.sort in ("matrix", "channel") else ()) for s in steps]
-    more = [s.bits if s.sort == "evolution" else () for s in steps]
+    where = [(s.masks, s.targets if s.sort in (Sort.MATRIX, Sort.CHANNEL) else ()) for s in steps]
+    more = [s.bits if s.sort == Sort.EVOLUTION else () for s in steps]
     places = _places(where, more, max((len(w[1]) for w in where), default=0))
 
     counts = np.array([len(part) for part in parts], int)
@@ -201,9 +201,9 @@ def _of_program(program: Program, names) -> Rows:
         rows.couplings[some, j] = np.array([(*s.couplings, *[-1] * width)[j] for s in steps])[of]
     if len(program.matrices):
         at = before([o.kind in ("matrix", "channel") for o in program.alphabet])
-        some = np.array([s.matrix.startswith(("given", "channel")) for s in steps])[step]
+        some = np.array([s.matrix.name in ("given", "channel") for s in steps])[step]
         rows.given[some] = program.matrices[at[some]]
-        some = np.array([s.sort == "channel" for s in steps])[step]
+        some = np.array([s.sort == Sort.CHANNEL for s in steps])[step]
         rows.draws[some] = at[some]
     return rows
 
@@ -219,7 +219,7 @@ def _of_segment(segment, names, like: Rows) -> Rows:
         count, parts = segment.count, _parts_of_acts(segment)
         where = [w for act in segment.acts for w in act.where]
         more = [
-            segment.recipes[act.key].step.bits if (act.key or "").startswith("evolution") else ()
+            segment.recipes[act.key].step.bits if act.key and act.key.sort == Sort.EVOLUTION else ()
             for act in segment.acts
             for _ in act.where
         ]
@@ -238,7 +238,7 @@ def _of_segment(segment, names, like: Rows) -> Rows:
         found.append((at, elements))
     ends = np.cumsum(lengths).reshape(lengths.shape)
     rows = Rows.empty(np.repeat(np.tile(np.arange(lengths.shape[1]), count), lengths.ravel()), width, *places)
-    rows.name[:] = _number(names, "X")  # what no recipe fills are flips
+    rows.name[:] = _number(names, Matrix("X"))  # what no recipe fills are flips
     for at, elements in found:
         first = (ends - lengths)[:, at].ravel()
         for element in elements:
@@ -246,9 +246,9 @@ def _of_segment(segment, names, like: Rows) -> Rows:
     return rows
 
 
-def _parts_of_acts(segment) -> dict[str, tuple[Any, np.ndarray]]:
+def _parts_of_acts(segment) -> dict[Key, tuple[Any, np.ndarray]]:
     """For each key its recipe, and where its members are in a repetition, by their numbers."""
-    of_key: dict[str, dict[int, int]] = {}
+    of_key: dict[Key, dict[int, int]] = {}
     keys = [(act.key, act.first + k) for act in segment.acts for k in range(len(act.where))]
     for at, (key, member) in enumerate(keys):
         if key is not None:
@@ -259,13 +259,13 @@ def _parts_of_acts(segment) -> dict[str, tuple[Any, np.ndarray]]:
     return {key: (segment.recipes[key], np.array([f[k] for k in range(len(f))])) for key, f in of_key.items()}
 
 
-def _parts_of_steps(segment) -> dict[str, tuple[Any, np.ndarray]]:
+def _parts_of_steps(segment) -> dict[Key, tuple[Any, np.ndarray]]:
     """The same for steps that are data: each takes a member of one key."""
     sizes = segment.kernels[0].sizes
     which = segment.fixed.get("which", np.zeros(segment.count, int))
     require(which.shape == (segment.count,))
     parts = {}
-    for code, key in enumerate(["pair", *map(matrix_key, sizes)]):
+    for code, key in enumerate([PAIR, *map(matrix_key, sizes)]):
         at = np.flatnonzero(which == code)
         require((len(at) > 0) == (key in segment.recipes))
         if len(at):
@@ -288,7 +288,7 @@ def _places_of_steps(segment, widest: int) -> tuple[np.ndarray, np.ndarray, np.n
     return masks, targets, _touched(masks, targets)
 
 
-def _elements(key: str, recipe, names) -> Iterator[Element]:
+def _elements(key: Key, recipe, names) -> Iterator[Element]:
     """What a recipe makes of which numbers, as its `evaluate` does."""
     match recipe:
         case PairRecipe():
@@ -296,12 +296,13 @@ def _elements(key: str, recipe, names) -> Iterator[Element]:
         case MatrixRecipe():
             for places, step, angles, given in recipe.parts:
                 require(matrix_key(len(step.targets)) == key)
-                given = given if step.matrix.startswith("given") else -1
+                given = given if step.matrix.is_given else -1
                 yield Element(places, 0, _number_of(names, step), angles, given)
         case ChannelRecipe():
             size, branches = recipe.size
-            number = _number(names, "channel", Step("channel", (), Masks(0, 0), "channel", branches=branches))
-            require(key.split()[1:] == [str(size), str(branches)])
+            channel = Matrix("channel")
+            number = _number(names, channel, Step(Sort.CHANNEL, (), Masks(0, 0), channel, branches=branches))
+            require(key == Key(Sort.CHANNEL, size, branches))
             yield Element(np.arange(len(recipe.slots)), 0, number, None, recipe.slots, recipe.places)
         case EvolutionRecipe():
             size = len(recipe.angles.slots)
@@ -325,8 +326,8 @@ def _factors(recipe: PairRecipe, names) -> Iterator[Element]:
     require(recipe.size == member.max() + 1)
     for group in recipe.groups:
         for k, e in enumerate(group.elements):
-            given = e.given if e.name.startswith("given") else -1
-            number = _number(names, e.name)
+            given = e.given if e.matrix.is_given else -1
+            number = _number(names, e.matrix)
             if position is None:
                 yield Element(group.places, k, number, e.angles, given)
             else:

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pullback.circuits._gates import DIAGONAL, KINDS, PERMUTATIONS, Masks, Pair, pair_of_rotor, pairs_of
+from pullback.circuits._engine._keys import Sort
+from pullback.circuits._gates import DIAGONAL, KINDS, PERMUTATIONS, Masks, Matrix, Pair, pair_of_rotor, pairs_of
 from pullback.circuits._order import bits_of, mask_of
 from pullback.circuits._program import Operation, Program
 from pullback.core import InputError
@@ -28,21 +29,20 @@ class Step(NamedTuple):
     """What one operation, or one factor of it, does.
 
     Attributes:
-        sort: "local", "permutation", "diagonal", "pair", "matrix", "evolution" or "channel".
         bits: all bits it touches, the controls too.
         masks: of pair operations of all sorts; only the controls for the last two.
-        matrix: the name of the 2x2 matrix, or "given", "given†", or "evolution"; "*" at its end conjugates it.
-        angles: which angles of the operation, and times what.
+        matrix: the 2x2 matrix; or the given one, the evolution or the channel.
+        angles, factors: which angles of the operation, and times what.
         couplings: for each angle the coefficient that it is multiplied by, −1 for none.
         strings, first: of evolutions; the strings, by qubits, are on those of the matrix if it is one.
         targets: the bits of a matrix, the least significant one of its index first.
         branches: the number of operators of a channel.
     """
 
-    sort: str
+    sort: Sort
     bits: tuple[int, ...]
     masks: Masks
-    matrix: str
+    matrix: Matrix
     angles: tuple[int, ...] = ()
     factors: tuple[float, ...] = ()
     couplings: tuple[int, ...] = ()
@@ -60,18 +60,18 @@ class Member(NamedTuple):
 
 
 class Item(NamedTuple):
-    """Steps that act at once. `members` are keyed by the bit for "local", else by order."""
+    """Steps that act at once. `members` are keyed by the bit for local ones, else by order."""
 
-    sort: str
+    sort: Sort
     members: dict[int, Member]
 
     def signature(self, steps: list[Step]) -> tuple:
         """Equal for items that act by the same kernel."""
-        if self.sort == "local":
+        if self.sort == Sort.LOCAL:
             return self.sort, tuple(sorted(self.members))
-        if self.sort in ("matrix", "evolution", "channel"):
+        if self.sort in (Sort.MATRIX, Sort.EVOLUTION, Sort.CHANNEL):
             return self.sort, self.members[0].chain[0][0]
-        if self.sort == "permutation":  # whose masks are of the controls alone
+        if self.sort == Sort.PERMUTATION:  # whose masks are of the controls alone
             return self.sort, tuple((m.masks, steps[m.chain[0][0]].targets) for m in self.members.values())
         return self.sort, tuple(m.masks for m in self.members.values())
 
@@ -83,7 +83,8 @@ def steps_of(operation: Operation, n: int) -> list[Step]:
         InputError: a controlled evolution on too many qubits.
     """
     if operation.conjugate:
-        return [s._replace(matrix=s.matrix + "*") for s in steps_of(operation._replace(conjugate=False), n)]
+        steps = steps_of(operation._replace(conjugate=False), n)
+        return [s._replace(matrix=s.matrix._replace(conjugate=True)) for s in steps]
     targets = bits_of(operation.qubits[::-1], n)
     controls = mask_of(operation.controls, n)
     values = mask_of([q for q, v in zip(operation.controls, operation.values) if v], n)
@@ -92,21 +93,21 @@ def steps_of(operation: Operation, n: int) -> list[Step]:
     if operation.kind in KINDS:
         name = operation.kind
         if name in PERMUTATIONS and not (name == "SWAP" and operation.controls):
-            return [Step("permutation", touched, masks, name, targets=targets)] if name != "I" else []
+            return [Step(Sort.PERMUTATION, touched, masks, Matrix(name), targets=targets)] if name != "I" else []
         pairs = pairs_of(name, targets)
         if operation.adjoint:
-            pairs = [p._replace(matrix=_toggle(p.matrix)) for p in reversed(pairs)]
+            pairs = [p._replace(matrix=p.matrix._replace(adjoint=not p.matrix.adjoint)) for p in reversed(pairs)]
         return [_pair_step(p, touched, controls, values, ()) for p in pairs]
     if operation.kind == "rotor":
         return [_pair_step(pair_of_rotor(*operation.strings[0].masks(n)), touched, controls, values, (-1,))]
     if operation.kind == "channel":
-        return [Step("channel", touched, masks, "channel", targets=targets, branches=operation.branches)]
+        return [Step(Sort.CHANNEL, touched, masks, Matrix("channel"), targets=targets, branches=operation.branches)]
     if operation.kind == "matrix":
-        name = "given" + "†" * operation.adjoint
+        matrix = Matrix("given", operation.adjoint)
         if len(targets) == 1:
             bit = 1 << targets[0]
-            return [_pair_step(Pair(Masks(bit, bit), name), touched, controls, values, ())]
-        return [Step("matrix", touched, masks, name, targets=targets)]
+            return [_pair_step(Pair(Masks(bit, bit), matrix), touched, controls, values, ())]
+        return [Step(Sort.MATRIX, touched, masks, matrix, targets=targets)]
     strings, first = operation.strings, operation.first
     if all(a.commutes_with(b) for a, b in combinations(strings, 2)):
         rotors = [pair_of_rotor(*s.masks(n)) for s in strings]
@@ -114,29 +115,25 @@ def steps_of(operation: Operation, n: int) -> list[Step]:
         return [_pair_step(r, touched, controls, values, (first + k,)) for k, r in enumerate(rotors)]
     if len(targets) <= LARGEST_MATRIX:
         own = tuple(s._replace(sites=tuple(map(operation.qubits.index, s.sites))) for s in strings)
-        return [Step("matrix", touched, masks, "evolution", (0,), (1.0,), (-1,), own, first, targets=targets)]
+        return [Step(Sort.MATRIX, touched, masks, Matrix("evolution"), (0,), (1.0,), (-1,), own, first, targets)]
     if operation.controls:
         raise InputError(
             f"control: the evolution acts on {len(targets)} qubits with strings that do not commute; up to "
             f"{LARGEST_MATRIX} are possible. Split it into Trotter steps."
         )
-    return [Step("evolution", touched, masks, "evolution", (0,), (1.0,), (-1,), strings, first)]
-
-
-def _toggle(name):
-    return name.removesuffix("†") if name.endswith("†") else name + "†"
+    return [Step(Sort.EVOLUTION, touched, masks, Matrix("evolution"), (0,), (1.0,), (-1,), strings, first)]
 
 
 def _pair_step(pair: Pair, touched, controls, values, couplings):
     masks = pair.masks._replace(controls=pair.masks.controls | controls, values=pair.masks.values | values)
     m, x = masks.m, masks.x
-    if masks.controls and x == m and pair.matrix.removesuffix("†") in DIAGONAL:
+    if masks.controls and x == m and pair.matrix.name in DIAGONAL:
         masks, x = masks._replace(x=0), 0
     if not masks.controls and m.bit_count() == 1 and x in (0, m) and not masks.s:
-        sort, touched = "local", (m.bit_length() - 1,)
+        sort, touched = Sort.LOCAL, (m.bit_length() - 1,)
         masks = Masks(m, m)
     else:
-        sort = "pair" if x else "diagonal"
+        sort = Sort.PAIR if x else Sort.DIAGONAL
     couplings = couplings or (-1,) * len(pair.angles)
     return Step(sort, touched, masks, pair.matrix, pair.angles, pair.factors, couplings)
 
@@ -150,7 +147,7 @@ def flips_of(step: Step) -> list[Step]:
     else:
         there, back = (Masks(b, b, 0, a | c, a | v) for a, b in (ones, ones[::-1]))
         masks = [there, back, there]
-    return [Step("pair", step.bits, m, "X") for m in masks]
+    return [Step(Sort.PAIR, step.bits, m, Matrix("X")) for m in masks]
 
 
 def permuted(step: Step, amplitudes: np.ndarray) -> np.ndarray:
@@ -177,7 +174,7 @@ def one_by_one(program: Program) -> tuple[list[Step], list[Item]]:
     angle = given = 0
     for k in program.word.tolist():
         for number, step in parts[k]:
-            key = step.bits[0] if step.sort == "local" else 0
+            key = step.bits[0] if step.sort == Sort.LOCAL else 0
             items.append(Item(step.sort, {key: Member(step.masks, [(number, angle, given)])}))
         angle += program.alphabet[k].angles
         given += program.alphabet[k].kind in ("matrix", "channel")
@@ -190,7 +187,7 @@ def collect(program: Program) -> tuple[list[Step], list[Item]]:
     parts: list[list[tuple[int, Step, bool, int]]] = []  # of each operation: number, step, whether it is local, where
     for operation in program.alphabet:
         new = steps_of(operation, program.n)
-        local = [step.sort == "local" for step in new]
+        local = [step.sort == Sort.LOCAL for step in new]
         first = len(steps)
         parts.append([(first + j, s, one, s.bits[0] if one else -1) for j, (s, one) in enumerate(zip(new, local))])
         steps += new
@@ -198,7 +195,7 @@ def collect(program: Program) -> tuple[list[Step], list[Item]]:
     is_given = [int(o.kind in ("matrix", "channel")) for o in program.alphabet]
 
     items: list[Item] = []
-    of_sort: dict[str, list[int]] = {sort: [] for sort in ("local", "permutation", "diagonal")}
+    of_sort: dict[Sort, list[int]] = {sort: [] for sort in (Sort.LOCAL, Sort.PERMUTATION, Sort.DIAGONAL)}
     last = [-1] * program.n  # the last item of each bit
     chains: list[list | None] = [None] * program.n  # and its chain there, if that item is local
     angle = given = 0

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from pullback.circuits._engine._kernels import multiply
 from pullback.circuits._engine._lower import Member, Step
-from pullback.circuits._gates import adjoint, conjugate, constant, is_constant, product, rotation
+from pullback.circuits._gates import Matrix, entries_of, is_constant, marked, product
 from pullback.circuits._program import Program
 from pullback.linalg import expm
 from pullback.operators import PauliSum, Terms
@@ -53,9 +53,9 @@ class Angles(NamedTuple):
 
 
 class Element(NamedTuple):
-    """The same gate at many places: its name, its angles (places, k), the slots of given matrices (places)."""
+    """The same matrix at many places: its angles (places, k), the slots of given matrices (places)."""
 
-    name: str
+    matrix: Matrix
     angles: Angles
     given: np.ndarray
 
@@ -72,22 +72,25 @@ class PairRecipe:
 
     def __init__(self, program: Program, steps: list[Step], members: Sequence[Member]):
         self.size = len(members)
-        chains: dict[tuple[str, ...], list[int]] = {}
+        numbers: dict[Matrix, int] = {}
+        of_step = [numbers.setdefault(step.matrix, len(numbers)) for step in steps]
+        matrices = [*numbers]
+        chains: dict[tuple[int, ...], list[int]] = {}
         for place, member in enumerate(members):
-            chains.setdefault(tuple([steps[e[0]].matrix for e in member.chain]), []).append(place)
+            chains.setdefault(tuple([of_step[e[0]] for e in member.chain]), []).append(place)
         self.groups: list[Group] = []
         self.products: list[tuple[np.ndarray, np.ndarray]] = []  # members, and their elements, padded with the identity
         if len(chains) <= _MANY and max(map(len, chains)) <= _LONG:
-            for names, places in chains.items():
-                entries = np.array([members[p].chain for p in places]).reshape(len(places), len(names), 3)
-                elements = [_element(program, steps, name, entries[:, j]) for j, name in enumerate(names)]
+            for chain, places in chains.items():
+                entries = np.array([members[p].chain for p in places]).reshape(len(places), len(chain), 3)
+                elements = [_element(program, steps, matrices[k], entries[:, j]) for j, k in enumerate(chain)]
                 self.groups.append(Group(np.array(places), tuple(elements)))
             return
         entries = np.array([entry for m in members for entry in m.chain])
-        names = np.array([steps[e].matrix for e in entries[:, 0]])
-        for name in np.unique(names):
-            places = np.flatnonzero(names == name)
-            self.groups.append(Group(places, (_element(program, steps, str(name), entries[places]),)))
+        which = np.array(of_step)[entries[:, 0]]
+        for k in np.unique(which):
+            places = np.flatnonzero(which == k)
+            self.groups.append(Group(places, (_element(program, steps, matrices[k], entries[places]),)))
         lengths = np.array([len(m.chain) for m in members])
         firsts = np.cumsum(lengths) - lengths
         sizes = np.array([1 << (int(length) - 1).bit_length() for length in lengths])
@@ -99,7 +102,7 @@ class PairRecipe:
 
     @property
     def is_free(self) -> bool:
-        return any(e.name.startswith("given") for group in self.groups for e in group.elements)
+        return any(e.matrix.is_given for group in self.groups for e in group.elements)
 
     def evaluate(self, leaves: Leaves) -> Float[Array, "members 2 2 2"]:
         arrays = [_chain(group, leaves) for group in self.groups]
@@ -122,11 +125,11 @@ class PairRecipe:
         return out
 
 
-def _element(program, steps, name, entries):
+def _element(program, steps, matrix, entries):
     """`entries` (places, 3): step, first angle, position of the given matrix."""
     numbers, starts, given = entries.T
-    slots = program.matrices[given] if name.startswith("given") else given
-    return Element(name, _angles(program, steps, numbers, starts), slots)
+    slots = program.matrices[given] if matrix.is_given else given
+    return Element(matrix, _angles(program, steps, numbers, starts), slots)
 
 
 def _angles(program, steps, numbers, starts):
@@ -164,18 +167,16 @@ def _chain(group, leaves):
 
 
 def _entries(element, leaves):
-    name = element.name
-    if name.startswith("SWAP"):  # taken apart, into three controlled X
-        name = "X"
-    if is_constant(name):
-        return constant(name)
-    if name.startswith("given"):
+    matrix = element.matrix
+    if matrix.name == "SWAP":  # taken apart, into three controlled X
+        matrix = Matrix("X")
+    if is_constant(matrix):
+        return entries_of(matrix)
+    if matrix.is_given:
         u = leaves.matrices[1][element.given]
-        entries = (u[:, 0, 0], u[:, 0, 1], u[:, 1, 0], u[:, 1, 1])
-        entries = conjugate(entries) if name.endswith("*") else entries
-        return adjoint(entries) if "†" in name else entries
+        return marked(matrix, (u[:, 0, 0], u[:, 0, 1], u[:, 1, 0], u[:, 1, 1]))
     theta = element.angles.evaluate(leaves)
-    return rotation(name, *(theta[:, j] for j in range(theta.shape[1])))
+    return entries_of(matrix, *(theta[:, j] for j in range(theta.shape[1])))
 
 
 class MatrixRecipe:
@@ -188,12 +189,12 @@ class MatrixRecipe:
             places = np.flatnonzero(entries[:, 0] == number)
             numbers, starts, given = entries[places].T
             step = steps[number]
-            slots = program.matrices[given] if step.matrix.startswith("given") else given
+            slots = program.matrices[given] if step.matrix.is_given else given
             self.parts.append((places, step, _angles(program, steps, numbers, starts), slots))
 
     @property
     def is_free(self) -> bool:
-        return any(step.matrix.startswith("given") for _, step, _, _ in self.parts)
+        return any(step.matrix.is_given for _, step, _, _ in self.parts)
 
     def evaluate(self, leaves: Leaves) -> Float[Array, "members 2 d d"]:
         arrays = [_matrices(step, angles, given, leaves) for _, step, angles, given in self.parts]
@@ -203,11 +204,11 @@ class MatrixRecipe:
 
 
 def _matrices(step, angles, given, leaves):
-    if step.matrix.endswith("*"):
-        return jnp.conj(_matrices(step._replace(matrix=step.matrix[:-1]), angles, given, leaves))
-    if step.matrix != "evolution":
+    if step.matrix.conjugate:
+        return jnp.conj(_matrices(step._replace(matrix=step.matrix._replace(conjugate=False)), angles, given, leaves))
+    if step.matrix.is_given:
         u = leaves.matrices[len(step.targets)][given]
-        return jnp.conj(jnp.swapaxes(u, -1, -2)) if step.matrix.endswith("†") else u
+        return jnp.conj(jnp.swapaxes(u, -1, -2)) if step.matrix.adjoint else u
     c = leaves.couplings[step.first : step.first + len(step.strings)]
     t = angles.evaluate(leaves)[:, 0]
     return expm(-1j * t[:, None, None] * PauliSum(len(step.targets), Terms(step.strings, c)).matrix())

@@ -17,11 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pullback.circuits._engine._dynamic import Dynamic, matrix_key
+from pullback.circuits._engine._dynamic import Dynamic, Steps
 from pullback.circuits._engine._evolution import Evolution
 from pullback.circuits._engine._expansion import Act
 from pullback.circuits._engine._jump import Jump
 from pullback.circuits._engine._kernels import Dense, Diagonal, Kernel, Pair
+from pullback.circuits._engine._keys import PAIR, Key, Sort, matrix_key
 from pullback.circuits._engine._layout import Layout, Move
 from pullback.circuits._engine._locals import Locals
 from pullback.circuits._engine._lower import Item, Member, collect, flips_of, one_by_one, permuted
@@ -39,13 +40,13 @@ _CHAIN = 12  # operations on pairs of amplitudes in one body: XLA fuses them, an
 class Source(NamedTuple):
     """Which data of a step a kernel takes: members start … stop of `key`; all of it if `key` is None."""
 
-    key: str | None
+    key: Key | None
     start: int = 0
     stop: int = 0
 
-    def of(self, data):
+    def of(self, data, fixed):
         if self.key is None:
-            return data
+            return Steps(data, fixed)
         if self.stop == self.start:
             return None
         return data[self.key][self.start : self.stop]
@@ -63,13 +64,13 @@ class Segment:
         self.kernels: list[Kernel] = kernels
         self.sources: list[Source] = sources
         self.count: int = count
-        self.recipes: dict[str, Any] = recipes
+        self.recipes: dict[Key, Any] = recipes
         self.fixed: dict[str, np.ndarray] = fixed
         self.acts: tuple[Act, ...] = tuple(acts)
         self.missing: int = missing
         self.free = frozenset(key for key, recipe in recipes.items() if recipe.is_free)
 
-    def data(self, leaves: Leaves) -> dict[str, Array]:
+    def data(self, leaves: Leaves) -> dict[Key, Array]:
         out = {}
         for key, recipe in self.recipes.items():
             u = recipe.evaluate(leaves)
@@ -168,7 +169,7 @@ def _schedule(program):
 
 
 def _is_chain(items) -> bool:
-    return sum(item.sort in ("pair", "diagonal", "matrix") for item in items) > _CHAIN
+    return sum(item.sort in (Sort.PAIR, Sort.DIAGONAL, Sort.MATRIX) for item in items) > _CHAIN
 
 
 def _completed(items, word, start, period, count, room) -> int:
@@ -177,7 +178,7 @@ def _completed(items, word, start, period, count, room) -> int:
     same = len(following) if len(following) < period else period - 1
     same = int(np.argmin(np.append(body[:same] == following[:same], False)))
     missing = items[start + same : start + period]
-    return same if same and all(item.sort == "permutation" for item in missing) else 0
+    return same if same and all(item.sort == Sort.PERMUTATION for item in missing) else 0
 
 
 def stretches(word: np.ndarray) -> list[tuple[int, int, int]]:
@@ -228,20 +229,20 @@ def _repeated(program, steps, items: list[Item], period, count, layout):
     """
     n, body = program.n, items[:period]
     missing = body[len(items) - period * count :] if len(items) > period * count else []
-    used: dict[str, int] = {}
+    used: dict[Key, int] = {}
     acts = [act_of(steps, item, used) for item in body]
     start = _kernels(n, steps, body, layout)[2] if count > 1 else layout
     segments = [] if np.array_equal(layout, start) else [_moved(layout, start)]
     kernels, sources, end = _kernels(n, steps, body, start)
     if count > 1 and not np.array_equal(start, end):
         kernels.append(Move(end, start))
-        sources.append(Source("pair"))
+        sources.append(Source(PAIR))
         end = start
-    members: dict[str, list[Member]] = {}
+    members: dict[Key, list[Member]] = {}
     for item in items:
-        if item.sort != "permutation":
+        if item.sort != Sort.PERMUTATION:
             members.setdefault(key_of(steps, item), []).extend(ordered(item))
-    recipes = {key: recipe_of(key)(program, steps, found) for key, found in members.items()}
+    recipes = recipes_of(program, steps, members)
     segments.append(Segment(kernels, sources, count + bool(missing), recipes, {}, acts, len(missing)))
     for item in reversed(missing):
         for member in reversed(item.members.values()):
@@ -249,13 +250,13 @@ def _repeated(program, steps, items: list[Item], period, count, layout):
     return segments, end
 
 
-def act_of(steps, item: Item, used: dict[str, int]) -> Act:
+def act_of(steps, item: Item, used: dict[Key, int]) -> Act:
     """What an item stands for; `used` counts the members of each key. Permutations are done by names."""
-    if item.sort == "permutation":
+    if item.sort == Sort.PERMUTATION:
         flips = [f for member in item.members.values() for f in flips_of(steps[member.chain[0][0]])]
         return Act(None, 0, tuple((f.masks, ()) for f in flips), True)
     key = key_of(steps, item)
-    targets = steps[item.members[0].chain[0][0]].targets if item.sort in ("matrix", "channel") else ()
+    targets = steps[item.members[0].chain[0][0]].targets if item.sort in (Sort.MATRIX, Sort.CHANNEL) else ()
     where = tuple((member.masks, targets) for member in ordered(item))
     first = used.get(key, 0)
     used[key] = first + len(where)
@@ -263,33 +264,33 @@ def act_of(steps, item: Item, used: dict[str, int]) -> Act:
 
 
 def _moved(old: Layout, new: Layout) -> Segment:
-    return Segment([Move(old, new)], [Source("pair")], 1, {}, {})
+    return Segment([Move(old, new)], [Source(PAIR)], 1, {}, {})
 
 
 def _kernels(n, steps, body, layout):
     kernels: list[Kernel] = []
     sources: list[Source] = []
-    used: dict[str, int] = {}
+    used: dict[Key, int] = {}
     for item in body:
-        if item.sort == "permutation":
+        if item.sort == Sort.PERMUTATION:
             for member in item.members.values():
                 layout = permuted(steps[member.chain[0][0]], layout)
             continue
         members = ordered(item)
         step = steps[members[0].chain[0][0]]
         match item.sort:
-            case "local":
+            case Sort.LOCAL:
                 kernel = Locals(n, sorted(item.members), layout)
-            case "diagonal":
+            case Sort.DIAGONAL:
                 kernel = Diagonal(n, [m.masks for m in members], layout)
-            case "pair":
+            case Sort.PAIR:
                 kernel = Pair(n, members[0].masks, layout)
-            case "matrix":
+            case Sort.MATRIX:
                 kernel = Dense(n, step.targets, step.masks.controls, step.masks.values, layout)
-            case "channel":
+            case Sort.CHANNEL:
                 kernel = Jump(n, step.targets, step.branches, layout)
             case _:
-                kernel = Evolution(n, step.strings, step.matrix.endswith("*"), layout)
+                kernel = Evolution(n, step.strings, step.matrix.conjugate, layout)
         layout = kernel.layout
         key = key_of(steps, item)
         start = used.get(key, 0)
@@ -299,26 +300,34 @@ def _kernels(n, steps, body, layout):
     return kernels, sources, layout
 
 
-def key_of(steps, item: Item):
-    """Under which key the data of an item are kept: "pair", a matrix's or channel's size, or an evolution's step."""
+def key_of(steps, item: Item) -> Key:
+    """Under which key the data of an item are kept."""
     number = next(iter(item.members.values())).chain[0][0]
-    if item.sort == "channel":
-        return f"channel {len(steps[number].targets)} {steps[number].branches}"
-    if item.sort == "matrix":
-        return matrix_key(len(steps[number].targets))
-    return f"evolution {number}" if item.sort == "evolution" else "pair"
+    match item.sort:
+        case Sort.CHANNEL:
+            return Key(Sort.CHANNEL, len(steps[number].targets), steps[number].branches)
+        case Sort.MATRIX:
+            return matrix_key(len(steps[number].targets))
+        case Sort.EVOLUTION:
+            return Key(Sort.EVOLUTION, step=number)
+    return PAIR
 
 
 def ordered(item: Item) -> list[Member]:
     return [item.members[k] for k in sorted(item.members)]
 
 
-def recipe_of(key):
-    if key == "pair":
-        return PairRecipe
-    if key.startswith("channel"):
-        return ChannelRecipe
-    return MatrixRecipe if key.startswith("matrix") else EvolutionRecipe
+_RECIPES = {
+    Sort.PAIR: PairRecipe,
+    Sort.MATRIX: MatrixRecipe,
+    Sort.CHANNEL: ChannelRecipe,
+    Sort.EVOLUTION: EvolutionRecipe,
+}
+
+
+def recipes_of(program, steps, members: dict[Key, list[Member]]) -> dict[Key, Any]:
+    """How the data of members are made."""
+    return {key: _RECIPES[key.sort](program, steps, found) for key, found in members.items()}
 
 
 def _dynamic(program, steps, items, layout):
@@ -326,7 +335,7 @@ def _dynamic(program, steps, items, layout):
     n, segments, at = program.n, [], 0
     straight = np.arange(1 << n)
     for k, item in enumerate([*items, None]):
-        if item is not None and item.sort not in ("evolution", "channel"):
+        if item is not None and item.sort not in (Sort.EVOLUTION, Sort.CHANNEL):
             continue
         if k > at:
             if not np.array_equal(layout, straight):
@@ -341,18 +350,18 @@ def _dynamic(program, steps, items, layout):
 
 
 def _one_by_one(program, steps, items: list[Item]):
-    members: dict[str, list[Member]] = {"pair": []}
-    places: dict[str, list[int]] = {"pair": []}
+    members: dict[Key, list[Member]] = {}
+    places: dict[Key, list[int]] = {}
     masks, bits = [], []
     for item in items:
-        key = "pair" if item.sort == "permutation" else key_of(steps, item)
+        key = PAIR if item.sort == Sort.PERMUTATION else key_of(steps, item)
         for member in ordered(item):
             step = steps[member.chain[0][0]]
-            for where in [f.masks for f in flips_of(step)] if item.sort == "permutation" else [member.masks]:
+            for where in [f.masks for f in flips_of(step)] if item.sort == Sort.PERMUTATION else [member.masks]:
                 members.setdefault(key, []).append(member)
                 places.setdefault(key, []).append(len(masks))
                 masks.append(where)
-                bits.append(step.targets if key != "pair" else ())
+                bits.append(step.targets if key != PAIR else ())
     count = len(masks)
     sizes = tuple(sorted({len(b) for b in bits if b}))
     fixed: dict[str, np.ndarray] = {"masks": np.array(masks, np.int32).reshape(count, 5)}
@@ -362,8 +371,7 @@ def _one_by_one(program, steps, items: list[Item]):
             fixed["which"][places[matrix_key(k)]] = 1 + j
         fixed["bits"] = np.array([(*b, *[0] * (sizes[-1] - len(b))) for b in bits], np.int32)
     recipes = {}
-    for key, found in members.items():
-        if found:
-            where = np.array(places[key])
-            recipes[key] = Placed(recipe_of(key)(program, steps, found), None if len(where) == count else where)
+    for key, recipe in recipes_of(program, steps, members).items():
+        where = np.array(places[key])
+        recipes[key] = Placed(recipe, None if len(where) == count else where)
     return Segment([Dynamic(program.n, sizes)], [Source(None)], count, recipes, fixed)

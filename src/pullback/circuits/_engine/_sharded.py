@@ -19,8 +19,9 @@ from jax.sharding import Mesh, PartitionSpec
 
 from pullback.circuits._engine._evolve import cast, through
 from pullback.circuits._engine._expansion import Act
+from pullback.circuits._engine._keys import PAIR, Key, Sort
 from pullback.circuits._engine._lower import collect, flips_of, one_by_one
-from pullback.circuits._engine._schedule import Segment, Source, act_of, key_of, ordered, proved, recipe_of, stretches
+from pullback.circuits._engine._schedule import Segment, Source, act_of, key_of, ordered, proved, recipes_of, stretches
 from pullback.circuits._engine._sharded_kernels import (
     AXIS,
     Flip,
@@ -81,13 +82,12 @@ def _segment(program, steps, part, period, count, g) -> Segment:
     moves = places.rearranged(tuple(range(n)))
     if moves:
         kernels.append(ShardedMove(moves, g))
-        sources.append(Source("pair"))
-    members: dict[str, list] = {}
+        sources.append(Source(PAIR))
+    members: dict[Key, list] = {}
     for item in part:
-        if item.sort != "permutation":
+        if item.sort != Sort.PERMUTATION:
             members.setdefault(key_of(steps, item), []).extend(ordered(item))
-    recipes = {key: recipe_of(key)(program, steps, found) for key, found in members.items()}
-    return Segment(kernels, sources, count, recipes, {}, acts)
+    return Segment(kernels, sources, count, recipes_of(program, steps, members), {}, acts)
 
 
 def _lowered(steps, item, places: Places, kernels, sources, acts, used) -> Places:
@@ -104,10 +104,10 @@ def _lowered(steps, item, places: Places, kernels, sources, acts, used) -> Place
     def bring(mask: int):
         moves, new = places.brought([b for b in range(len(places.where)) if mask >> b & 1])
         if moves:
-            add(ShardedMove(moves, places.g), Source("pair"))
+            add(ShardedMove(moves, places.g), Source(PAIR))
         return new
 
-    if item.sort == "permutation":
+    if item.sort == Sort.PERMUTATION:
         for member in item.members.values():
             step = steps[member.chain[0][0]]
             if len(step.targets) == 2:
@@ -118,26 +118,26 @@ def _lowered(steps, item, places: Places, kernels, sources, acts, used) -> Place
             bit = 1 << step.targets[0]
             flipped_by(step, False)
             places = bring(bit)
-            add(Flip(places.masks(step.masks._replace(x=bit)), local), Source("pair"))
+            add(Flip(places.masks(step.masks._replace(x=bit)), local), Source(PAIR))
         return places
     members = ordered(item)
     acts.append(act_of(steps, item, used))
     key, first, step = acts[-1].key, acts[-1].first, steps[members[0].chain[0][0]]
     match item.sort:
-        case "local":
+        case Sort.LOCAL:
             kernel = ShardedLocals(sorted(item.members), places)
             add(kernel, Source(key, first, first + len(members)))
             return kernel.places
-        case "diagonal" | "pair":
+        case Sort.DIAGONAL | Sort.PAIR:
             for k, member in enumerate(members):
                 places = bring(member.masks.x)
                 add(ShardedPair(places.masks(member.masks), local), Source(key, first + k, first + k + 1))
-        case "matrix":
+        case Sort.MATRIX:
             places = bring(sum(1 << b for b in step.targets))
             positions = [places.where[b] for b in step.targets]
             add(ShardedDense(positions, places.masks(step.masks), local), Source(key, first, first + len(members)))
         case sort:
-            raise InputError(f"circuits: {sort}s are not possible on many devices; write them as gates.")
+            raise InputError(f"circuits: {sort.name.lower()}s are not possible on many devices; write them as gates.")
     return places
 
 

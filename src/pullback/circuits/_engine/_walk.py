@@ -17,6 +17,7 @@ from pullback.circuits._engine._evolution import Evolution
 from pullback.circuits._engine._expansion import Mismatch, Where, require, same_operations
 from pullback.circuits._engine._jump import Jump
 from pullback.circuits._engine._kernels import Dense, Diagonal, Pair
+from pullback.circuits._engine._keys import PAIR, Key
 from pullback.circuits._engine._layout import Move
 from pullback.circuits._engine._locals import Locals
 from pullback.circuits._program import Program
@@ -34,7 +35,7 @@ class Deed(NamedTuple):
     """
 
     sort: str
-    key: str | None
+    key: Key | None
     members: tuple[int, ...]
     content: Any
 
@@ -214,10 +215,10 @@ def deeds_of(segment) -> Iterator[Deed]:
             case Evolution():
                 yield from _move(kernel.move.there, kernel.move.back)
                 step = segment.recipes[key].step
-                require(kernel.strings == step.strings and kernel.conjugate == step.matrix.endswith("*"))
+                require(kernel.strings == step.strings and kernel.conjugate == step.matrix.conjugate)
                 yield Deed("evolution", key, members, None)
             case Dynamic():  # of which everything else is data
-                yield Deed("dynamic", None, (), (int("pair" in segment.recipes),))
+                yield Deed("dynamic", None, (), (int(PAIR in segment.recipes),))
             case _:
                 raise Mismatch
 

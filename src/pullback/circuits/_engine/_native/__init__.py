@@ -17,6 +17,7 @@ import numpy as np
 
 from pullback.circuits._engine._dynamic import Dynamic
 from pullback.circuits._engine._kernels import Dense, Diagonal, Pair
+from pullback.circuits._engine._keys import PAIR
 from pullback.circuits._engine._layout import Move, transposed_rows
 from pullback.circuits._engine._locals import Locals
 from pullback.circuits._engine._native._build import library
@@ -86,7 +87,7 @@ def run(mode: int, segment, pure, states: tuple, data: dict, tangents: dict, fix
     operands = vary_like(operands)  # what the library returns depends on all of them
 
     def native(states, data, tangents, fixed):
-        keys = sorted(data, key=_order)
+        keys = sorted(data)
         ops, tables = _encoded(segment)
         ops = np.concatenate([[len(data[keys[0]])], ops])  # repetitions: those that are run, maybe a part of them
         integers = [fixed[name] for name in ("masks", "which", "bits") if name in fixed]
@@ -120,10 +121,6 @@ def _sizes(kernel) -> tuple[int, ...]:
     return kernel.sizes if isinstance(kernel, Dynamic) else ()
 
 
-def _order(key):
-    return 0 if key == "pair" else int(key.split()[1])
-
-
 @lru_cache(maxsize=64)
 def _encoded(segment) -> tuple[np.ndarray, np.ndarray]:
     """The operations of one repetition and their tables; empty if they are not those of the kernels.
@@ -141,7 +138,7 @@ def _encoded(segment) -> tuple[np.ndarray, np.ndarray]:
 def decoded(segment, ops: np.ndarray, tables: np.ndarray) -> Iterator[Deed]:
     """What the library does in one repetition, by the numbers that it is given: see `Program` in kernels.cpp."""
     N = 1 << int(ops[0])
-    keys = sorted(segment.recipes, key=_order)
+    keys = sorted(segment.recipes)
 
     def table(start, size):
         require(0 <= start <= len(tables) - size)
@@ -169,7 +166,7 @@ def decoded(segment, ops: np.ndarray, tables: np.ndarray) -> Iterator[Deed]:
             yield Deed("diagonal", key, (member,), classes)
         else:
             start, groups = op
-            d = 1 << _order(key)
+            d = 1 << key.size
             yield Deed("dense", key, (member,), table(start, d * groups).reshape(d, groups))
 
 
@@ -185,7 +182,7 @@ def _operations(ops: np.ndarray) -> Iterator[list[int]]:
 
 
 def _encode(segment) -> tuple[np.ndarray, np.ndarray]:
-    keys = sorted(segment.recipes, key=_order)
+    keys = sorted(segment.recipes)
     ops: list[list[int]] = []
     tables: list[np.ndarray] = []
 
@@ -221,7 +218,7 @@ def _encode(segment) -> tuple[np.ndarray, np.ndarray]:
             case Move():
                 permutation(kernel.there)
             case Dynamic():
-                ops.append([_DYNAMIC, int("pair" in keys)])
+                ops.append([_DYNAMIC, int(PAIR in keys)])
         n = _qubits(kernel)
     flat = [x for op in ops for x in (len(op) + 1, *op)]
     return np.array([n, len(ops), *flat], np.int64), np.concatenate([*tables, np.zeros(1, np.int32)])
