@@ -391,8 +391,8 @@ def faults_of_kernel(kernel):
         for g, (member, bit) in enumerate(gates):
             new = member, (bit + 1) % 3
             yield f"bit of gate {g}", lambda k, p=p, g=g, new=new: k.phases[p][2].__setitem__(g, new)
-    if hasattr(kernel, "table"):
-        yield "targets in another order", lambda k: setattr(k, "table", k.table[::-1])
+    if hasattr(kernel, "groups"):
+        yield "targets in another order", lambda k: setattr(k, "groups", k.groups._replace(table=k.groups.table[::-1]))
     if hasattr(kernel, "active"):
         yield "controls", lambda k: setattr(k, "active", [~a for a in k.active])
     if hasattr(kernel, "tables"):
@@ -470,9 +470,11 @@ def test_faults_on_many_devices(monkeypatch):
         changes = [lambda s: setattr(s, "count", s.count + 1)]
         for j, kernel in enumerate(segment.kernels):
             changes.append(lambda s, j=j: (s.kernels.pop(j), s.sources.pop(j)))
-            if hasattr(kernel, "masks"):
-                new = kernel.masks._replace(controls=kernel.masks.controls ^ 1)
-                changes.append(lambda s, j=j, new=new: setattr(s.kernels[j], "masks", new))
+            for name in ("tables", "groups", "there"):
+                if hasattr(given := getattr(kernel, name, None), "masks"):
+                    new = given._replace(masks=given.masks._replace(controls=given.masks.controls ^ 1))
+                    fields = {name: new} | ({"back": new} if name == "there" else {})
+                    changes.append(lambda s, j=j, fields=fields: vars(s.kernels[j]).update(fields))
         for change in changes:
             broken = copy.deepcopy(found)
             change(broken[k])

@@ -14,7 +14,7 @@ class Evolution:
 
     def __init__(self, n: int, strings: tuple[PauliString, ...], conjugate: bool, layout: Layout):
         self.n, self.strings, self.conjugate = n, strings, conjugate
-        self.move = Move(layout, np.arange(1 << n))
+        self.move = Move.between(layout, np.arange(1 << n))
         self.layout = self.move.layout
 
     def apply(self, V, u):

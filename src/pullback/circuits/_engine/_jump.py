@@ -13,15 +13,15 @@ arXiv:1802.05098). What has probability zero is never drawn: there, derivatives 
 import jax
 import jax.numpy as jnp
 
-from pullback.circuits._engine._kernels import Dense
+from pullback.circuits._engine._kernels import Dense, Gathered
 from pullback.circuits._engine._layout import Layout
 
 
 class Jump(Dense):
     """The data `u` of a step are (1, …): weights, real and imaginary parts of operators, a uniform for each state."""
 
-    def __init__(self, n: int, bits: tuple[int, ...], branches: int, layout: Layout):
-        super().__init__(n, bits, 0, 0, layout)
+    def __init__(self, bits: tuple[int, ...], branches: int, layout: Layout):
+        super().__init__(Gathered.on(bits, 0, 0, layout), layout)
         self.branches, self.d = branches, 1 << len(bits)
 
     def apply(self, V, u):
@@ -29,7 +29,7 @@ class Jump(Dense):
         w, u = u[0, :m], u[0, m:]
         A, uniforms = u[: 2 * m * d * d].reshape(2, m, d, d), u[2 * m * d * d :]
         A = jax.lax.complex(A[0], A[1])
-        X = self._taken(V)
+        X = self.groups.taken(V)
         X = jax.lax.complex(X[0], X[1])
         rho = jnp.einsum("sag,sbg->sab", X, jnp.conj(X))
         p = w * jnp.einsum("mca,mcb,sba->sm", jnp.conj(A), A, rho).real
@@ -41,4 +41,4 @@ class Jump(Dense):
         q = jnp.take_along_axis(p, branch[:, None], -1) / total
         u = jnp.sqrt(w[branch] / q[:, 0])[:, None, None] * A[branch]
         Y = jnp.einsum("sab,sbg->sag", u, X)
-        return self._put(V, jnp.stack([Y.real, Y.imag]).astype(V.dtype))
+        return self.groups.put(V, jnp.stack([Y.real, Y.imag]).astype(V.dtype))

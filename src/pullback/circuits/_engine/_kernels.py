@@ -18,8 +18,8 @@ which position of the state each amplitude lies.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -102,30 +102,39 @@ class Generated(ABC):
 
 
 class Pair(Generated):
-    """One pair operation: `apply_pair` with tables made once."""
+    """One pair operation, by its tables or a function that makes them where it acts."""
 
-    def __init__(self, n: int, masks: Masks, layout: Layout):
-        self.layout = layout
+    def __init__(self, tables: Tables | Callable[[], Tables], layout: Layout | None = None):
+        self.tables: Any = tables
+        self.layout: Any = layout
+
+    @classmethod
+    def on(cls, masks: Masks, layout: Layout) -> "Pair":
         where = np.empty_like(layout)
-        where[layout] = np.arange(1 << n)
-        self.tables = Tables(
+        where[layout] = np.arange(len(layout))
+        tables = Tables(
             parity(layout & masks.m).astype(bool),
             (layout & masks.controls) == masks.values,
             1.0 - 2.0 * parity(layout & masks.s),
             where[layout ^ masks.x],
         )
+        return cls(tables, layout)
+
+    @property
+    def _here(self) -> Tables:
+        return self.tables if isinstance(self.tables, Tables) else self.tables()
 
     def apply(self, V, u):
-        return apply_pair(V, u[0], self.tables)
+        return apply_pair(V, u[0], self._here)
 
     def inverse(self, V, u):
-        return apply_pair(V, dagger(u[0]), self.tables)
+        return apply_pair(V, dagger(u[0]), self._here)
 
     def generate(self, V, K):
-        return apply_pair(V, K[0], self.tables, elsewhere=0.0)
+        return apply_pair(V, K[0], self._here, elsewhere=0.0)
 
     def transitions(self, V, W, u):
-        return pair_transitions(V, W, self.tables)[None]
+        return pair_transitions(V, W, self._here)[None]
 
 
 def parity(i):
@@ -176,7 +185,7 @@ def _conjugated(products):
 class Diagonal(Generated):
     """Several diagonal pair operations at once."""
 
-    def __init__(self, n: int, masks: Sequence[Masks], layout: Layout):
+    def __init__(self, masks: Sequence[Masks], layout: Layout):
         self.layout, self.members, self.masks = layout, len(masks), masks
         self.b = [parity(layout & m.m).astype(bool) for m in masks]
         self.active = [(layout & m.controls) == m.values for m in masks]
@@ -206,41 +215,62 @@ class Diagonal(Generated):
         return jnp.moveaxis(T[..., None] * jnp.eye(2, dtype=V.dtype), 0, 1)
 
 
-class Dense(Generated):
-    """A matrix on k bits, the least significant one of its index first, with controls."""
+@runtime_checkable
+class Groups(Protocol):
+    """Groups of d amplitudes that a matrix mixes."""
 
-    def __init__(self, n: int, bits: tuple[int, ...], controls: int, values: int, layout: Layout):
-        self.layout = layout
-        d = 1 << len(bits)
+    def taken(self, V) -> Any: ...  # (2, S, d, groups)
+
+    def put(self, V, Y) -> Any: ...  # V with these groups in their places
+
+
+class Gathered(NamedTuple):
+    """Groups by tables: the positions (d, groups), and where each position's amplitude is in V and these, after it."""
+
+    table: np.ndarray
+    back: np.ndarray
+
+    @classmethod
+    def on(cls, bits: tuple[int, ...], controls: int, values: int, layout: Layout) -> "Gathered":
+        """Those of a matrix on bits, the least significant one of its index first, with controls."""
+        i, d = np.arange(len(layout)), 1 << len(bits)
         where = np.empty_like(layout)
-        where[layout] = np.arange(1 << n)
+        where[layout] = i
         offsets = np.array([sum(1 << b for j, b in enumerate(bits) if a >> j & 1) for a in range(d)])
-        i = np.arange(1 << n)
         starts = i[((i & offsets[-1]) == 0) & ((i & controls) == values)]
-        self.table = where[offsets[:, None] | starts]  # (d, groups)
-        self.back = np.arange(1 << n)
-        self.back[self.table.reshape(-1)] = np.arange(self.table.size) + (1 << n)
+        table, back = where[offsets[:, None] | starts], i.copy()
+        back[table.reshape(-1)] = np.arange(table.size) + len(i)
+        return cls(table, back)
 
-    def _taken(self, V):
+    def taken(self, V):
         return V.at[..., self.table].get(mode="promise_in_bounds", unique_indices=True)
 
-    def _put(self, V, Y):
+    def put(self, V, Y):
         both = jnp.concatenate([V, Y.reshape(*Y.shape[:2], -1)], -1)
         return both.at[..., self.back].get(mode="promise_in_bounds", unique_indices=True)
 
-    def _times(self, u, X):
+
+class Dense(Generated):
+    """A matrix on several bits."""
+
+    def __init__(self, groups: Groups, layout: Layout | None = None):
+        self.groups: Any = groups
+        self.layout: Any = layout
+
+    def _times(self, u, V):
+        X = self.groups.taken(V)
         re, im = (jnp.einsum("ab,csbg->csag", u[c], X) for c in (0, 1))
         return jnp.stack([re[0] - im[1], re[1] + im[0]])
 
     def apply(self, V, u):
-        return self._put(V, self._times(u[0], self._taken(V)))
+        return self.groups.put(V, self._times(u[0], V))
 
     def inverse(self, V, u):
         return self.apply(V, dagger(u))
 
     def generate(self, V, K):
-        return self._put(jnp.zeros_like(V), self._times(K[0], self._taken(V)))
+        return self.groups.put(jnp.zeros_like(V), self._times(K[0], V))
 
     def transitions(self, V, W, u):
-        Q = jnp.einsum("csag,dsbg->cdab", self._taken(W), self._taken(V))
+        Q = jnp.einsum("csag,dsbg->cdab", self.groups.taken(W), self.groups.taken(V))
         return jnp.stack([Q[0, 0] + Q[1, 1], Q[1, 0] - Q[0, 1]])[None]

@@ -1,7 +1,7 @@
 """Layouts: which amplitude lies where, and the kernel that brings one layout to another.
 
 A *layout* is an array: position p of the state holds amplitude layout[p]. Permutations of amplitudes (CNOT, SWAP, X)
-only change it.
+only change it. Over many devices no array has as many entries as a state: there functions do what tables do here.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 Layout = np.ndarray
+Table = np.ndarray | Callable[[Any], Any] | None  # where each amplitude comes from, or a function of the state
 
 
-def permute(V, table: np.ndarray | Callable[[Any], Any] | None) -> Any:
+def permute(V, table: Table) -> Any:
     """V[..., table], as a transposition where it is one; or what the function does."""
     if table is None:
         return V
@@ -42,10 +43,15 @@ def move(old: Layout, new: Layout) -> np.ndarray | None:
 
 
 class Move:
-    """Brings one layout to another."""
+    """Permutes the amplitudes."""
 
-    def __init__(self, old: Layout, new: Layout):
-        self.there, self.back, self.layout = move(old, new), move(new, old), new
+    def __init__(self, there: Table, back: Table, layout: Layout | None = None):
+        self.there, self.back = there, back
+        self.layout: Any = layout  # None over many devices
+
+    @classmethod
+    def between(cls, old: Layout, new: Layout) -> "Move":
+        return cls(move(old, new), move(new, old), new)
 
     def apply(self, V, u):
         return permute(V, self.there)

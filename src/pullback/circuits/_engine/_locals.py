@@ -14,34 +14,41 @@ import numpy as np
 
 from pullback.circuits._engine import _tiles as tiles
 from pullback.circuits._engine._kernels import dagger, multiply
-from pullback.circuits._engine._layout import Layout, move, permute
+from pullback.circuits._engine._layout import Layout, Table, move, permute
 from pullback.core import fused
 
 _BLOCK = 3  # bits whose transition matrices come from one product of matrices
 _LOW = 5  # low bits are moved to the top: shorter loops than 2^5 do not pay
 _LARGE = 14  # from so many qubits on, gates are applied in groups on CPUs
+Phase = tuple[Table, Table, list[tuple[int, int]]]
 
 
 class Locals:
-    """One gate on each of some bits."""
+    """One gate on each of some bits, in phases: a permutation, back, and the gates (member, position) after it."""
 
-    def __init__(self, n: int, bits: Sequence[int], layout: Layout):
+    def __init__(self, phases: Sequence[Phase], layout: Layout | None = None):
+        self.phases = phases
+        self.layout: Any = layout
+        self.members = sum(len(gates) for *_, gates in phases)
+
+    @classmethod
+    def on(cls, bits: Sequence[int], layout: Layout) -> "Locals":
+        n = len(layout).bit_length() - 1
         low = min(n // 2, _LOW)
         straight = np.arange(1 << n)
         rotated = np.empty_like(straight)
         rotated[((straight & ((1 << low) - 1)) << (n - low)) | (straight >> low)] = straight
         high = [(k, b) for k, b in enumerate(bits) if b >= low]
         rest = [(k, b + n - low) for k, b in enumerate(bits) if b < low]
-        phases = [(straight, high), (rotated, rest)]
+        orders = [(straight, high), (rotated, rest)]
         if np.array_equal(layout, rotated):
-            phases.reverse()
-        self.phases: list[tuple[Any, Any, list[tuple[int, int]]]] = []
-        for target, gates in phases:
+            orders.reverse()
+        phases: list[Phase] = []
+        for target, gates in orders:
             if gates:
-                self.phases.append((move(layout, target), move(target, layout), gates))
+                phases.append((move(layout, target), move(target, layout), gates))
                 layout = target
-        self.layout = layout
-        self.members = len(bits)
+        return cls(phases, layout)
 
     def apply(self, V, u):
         for there, _, gates in self.phases:

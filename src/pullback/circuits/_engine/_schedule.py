@@ -21,9 +21,9 @@ from pullback.circuits._engine._dynamic import Dynamic, Steps
 from pullback.circuits._engine._evolution import Evolution
 from pullback.circuits._engine._expansion import Act
 from pullback.circuits._engine._jump import Jump
-from pullback.circuits._engine._kernels import Dense, Diagonal, Kernel, Pair
+from pullback.circuits._engine._kernels import Dense, Diagonal, Gathered, Kernel, Pair
 from pullback.circuits._engine._keys import PAIR, Key, Sort, matrix_key
-from pullback.circuits._engine._layout import Layout, Move
+from pullback.circuits._engine._layout import Layout, Move, move
 from pullback.circuits._engine._locals import Locals
 from pullback.circuits._engine._lower import Item, Member, collect, flips_of, one_by_one, permuted
 from pullback.circuits._engine._recipes import ChannelRecipe, EvolutionRecipe, Leaves, MatrixRecipe, PairRecipe
@@ -132,7 +132,7 @@ def plain(program: Program) -> tuple[tuple[Segment, ...], np.ndarray | None]:
     steps, items = one_by_one(program)
     straight = np.arange(1 << program.n)
     segments, layout = _dynamic(program, steps, items, straight)
-    return tuple(segments), Move(layout, straight).there
+    return tuple(segments), move(layout, straight)
 
 
 def _schedule(program):
@@ -164,8 +164,7 @@ def _schedule(program):
             else:
                 new, layout = _repeated(program, steps, items[start:at], period, count, layout)
         segments += new
-    ordered = Move(layout, np.arange(1 << n))
-    return tuple(segments), ordered.there
+    return tuple(segments), move(layout, np.arange(1 << n))
 
 
 def _is_chain(items) -> bool:
@@ -235,7 +234,7 @@ def _repeated(program, steps, items: list[Item], period, count, layout):
     segments = [] if np.array_equal(layout, start) else [_moved(layout, start)]
     kernels, sources, end = _kernels(n, steps, body, start)
     if count > 1 and not np.array_equal(start, end):
-        kernels.append(Move(end, start))
+        kernels.append(Move.between(end, start))
         sources.append(Source(PAIR))
         end = start
     members: dict[Key, list[Member]] = {}
@@ -264,7 +263,7 @@ def act_of(steps, item: Item, used: dict[Key, int]) -> Act:
 
 
 def _moved(old: Layout, new: Layout) -> Segment:
-    return Segment([Move(old, new)], [Source(PAIR)], 1, {}, {})
+    return Segment([Move.between(old, new)], [Source(PAIR)], 1, {}, {})
 
 
 def _kernels(n, steps, body, layout):
@@ -280,15 +279,16 @@ def _kernels(n, steps, body, layout):
         step = steps[members[0].chain[0][0]]
         match item.sort:
             case Sort.LOCAL:
-                kernel = Locals(n, sorted(item.members), layout)
+                kernel = Locals.on(sorted(item.members), layout)
             case Sort.DIAGONAL:
-                kernel = Diagonal(n, [m.masks for m in members], layout)
+                kernel = Diagonal([m.masks for m in members], layout)
             case Sort.PAIR:
-                kernel = Pair(n, members[0].masks, layout)
+                kernel = Pair.on(members[0].masks, layout)
             case Sort.MATRIX:
-                kernel = Dense(n, step.targets, step.masks.controls, step.masks.values, layout)
+                groups = Gathered.on(step.targets, step.masks.controls, step.masks.values, layout)
+                kernel = Dense(groups, layout)
             case Sort.CHANNEL:
-                kernel = Jump(n, step.targets, step.branches, layout)
+                kernel = Jump(step.targets, step.branches, layout)
             case _:
                 kernel = Evolution(n, step.strings, step.matrix.conjugate, layout)
         layout = kernel.layout

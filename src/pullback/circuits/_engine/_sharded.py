@@ -6,7 +6,7 @@ on local positions need no communication, and neither do controls and phases on 
 g global positions with the g highest local ones: for a layer of gates on all qubits one is enough. SWAP only renames
 positions. No table has as many entries as a state.
 
-The kernels are those of one device with these few methods replaced, and the derivative rule is the same, on each
+The kernels are those of one device with functions instead of tables, and the derivative rule is the same, on each
 device's part: cotangents of matrices are summed over devices because matrices are the same on all of them.
 """
 
@@ -19,19 +19,11 @@ from jax.sharding import Mesh, PartitionSpec
 
 from pullback.circuits._engine._evolve import cast, through
 from pullback.circuits._engine._expansion import Act
+from pullback.circuits._engine._kernels import Dense, Pair
 from pullback.circuits._engine._keys import PAIR, Key, Sort
 from pullback.circuits._engine._lower import collect, flips_of, one_by_one
 from pullback.circuits._engine._schedule import Segment, Source, act_of, key_of, ordered, proved, recipes_of, stretches
-from pullback.circuits._engine._sharded_kernels import (
-    AXIS,
-    Flip,
-    Places,
-    ShardedDense,
-    ShardedLocals,
-    ShardedMove,
-    ShardedPair,
-    indices,
-)
+from pullback.circuits._engine._sharded_tables import AXIS, Brought, Places, Tabled, flip, indices, locals_on, moved
 from pullback.circuits._engine._sharded_walk import stands_for
 from pullback.circuits._input import at_least_single
 from pullback.circuits._program import Program
@@ -81,7 +73,7 @@ def _segment(program, steps, part, period, count, g) -> Segment:
         places = _lowered(steps, item, places, kernels, sources, acts, used)
     moves = places.rearranged(tuple(range(n)))
     if moves:
-        kernels.append(ShardedMove(moves, g))
+        kernels.append(moved(moves, g))
         sources.append(Source(PAIR))
     members: dict[Key, list] = {}
     for item in part:
@@ -104,7 +96,7 @@ def _lowered(steps, item, places: Places, kernels, sources, acts, used) -> Place
     def bring(mask: int):
         moves, new = places.brought([b for b in range(len(places.where)) if mask >> b & 1])
         if moves:
-            add(ShardedMove(moves, places.g), Source(PAIR))
+            add(moved(moves, places.g), Source(PAIR))
         return new
 
     if item.sort == Sort.PERMUTATION:
@@ -118,24 +110,24 @@ def _lowered(steps, item, places: Places, kernels, sources, acts, used) -> Place
             bit = 1 << step.targets[0]
             flipped_by(step, False)
             places = bring(bit)
-            add(Flip(places.masks(step.masks._replace(x=bit)), local), Source(PAIR))
+            add(flip(places.masks(step.masks._replace(x=bit)), local), Source(PAIR))
         return places
     members = ordered(item)
     acts.append(act_of(steps, item, used))
     key, first, step = acts[-1].key, acts[-1].first, steps[members[0].chain[0][0]]
     match item.sort:
         case Sort.LOCAL:
-            kernel = ShardedLocals(sorted(item.members), places)
+            kernel, places = locals_on(sorted(item.members), places)
             add(kernel, Source(key, first, first + len(members)))
-            return kernel.places
         case Sort.DIAGONAL | Sort.PAIR:
             for k, member in enumerate(members):
                 places = bring(member.masks.x)
-                add(ShardedPair(places.masks(member.masks), local), Source(key, first + k, first + k + 1))
+                add(Pair(Tabled(places.masks(member.masks), local)), Source(key, first + k, first + k + 1))
         case Sort.MATRIX:
             places = bring(sum(1 << b for b in step.targets))
             positions = [places.where[b] for b in step.targets]
-            add(ShardedDense(positions, places.masks(step.masks), local), Source(key, first, first + len(members)))
+            groups = Brought.on(positions, places.masks(step.masks), local)
+            add(Dense(groups), Source(key, first, first + len(members)))
         case sort:
             raise InputError(f"circuits: {sort.name.lower()}s are not possible on many devices; write them as gates.")
     return places

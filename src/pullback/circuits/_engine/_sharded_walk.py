@@ -7,7 +7,10 @@ by positions.
 from collections.abc import Iterator
 
 from pullback.circuits._engine._expansion import Mismatch, Where, require, same_operations
-from pullback.circuits._engine._sharded_kernels import Flip, ShardedDense, ShardedLocals, ShardedMove, ShardedPair
+from pullback.circuits._engine._kernels import Dense, Pair
+from pullback.circuits._engine._layout import Move
+from pullback.circuits._engine._locals import Locals
+from pullback.circuits._engine._sharded_tables import Brought, Flipped, Moves, Tabled
 from pullback.circuits._engine._walk import FAULTS, Deed, gates_of, walk
 from pullback.circuits._program import Program
 
@@ -84,19 +87,19 @@ def _deeds_of(segment, g: int) -> Iterator[Deed]:
     for kernel, source in zip(segment.kernels, segment.sources, strict=True):
         key, members = source.key, tuple(range(source.start, source.stop))
         match kernel:
-            case ShardedLocals():
+            case Locals():
                 for there, back, gates in kernel.phases:
                     yield from _move(there, back, g)
                     yield gates_of(key, [(source.start + k, p) for k, p in gates])
                 require(sorted(k for *_, gates in kernel.phases for k, _ in gates) == [*range(len(members))])
-            case ShardedPair():
-                yield Deed("pair", key, members, tuple(kernel.masks))
-            case Flip():
-                yield Deed("flip", None, (), (kernel.masks.x, kernel.masks.controls, kernel.masks.values))
-            case ShardedDense():
-                content = kernel.moves, kernel.k, kernel.masks.controls, kernel.masks.values
-                yield Deed("dense", key, members, content)
-            case ShardedMove():
+            case Pair(tables=Tabled(masks)):
+                yield Deed("pair", key, members, tuple(masks))
+            case Dense(groups=Brought(moves, size, masks)):
+                yield Deed("dense", key, members, (moves, size, masks.controls, masks.values))
+            case Move(there=Flipped(masks)):
+                require(kernel.back == kernel.there)
+                yield Deed("flip", None, (), (masks.x, masks.controls, masks.values))
+            case Move():
                 yield from _move(kernel.there, kernel.back, g)
             case _:
                 raise Mismatch
@@ -106,6 +109,5 @@ def _move(there, back, g: int) -> Iterator[Deed]:
     if there is None:
         require(back is None)
         return
-    (moves, there_g), (undoing, back_g) = there.args, back.args
-    require(there_g == back_g == g and undoing == moves[::-1])  # each is its own inverse
-    yield Deed("move", None, (), moves)
+    require(type(there) is Moves and there.g == g and back == there.back)
+    yield Deed("move", None, (), there.moves)

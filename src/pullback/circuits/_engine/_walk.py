@@ -204,12 +204,13 @@ def deeds_of(segment) -> Iterator[Deed]:
                 for member, b, active in zip(members, kernel.b, kernel.active, strict=True):
                     yield Deed("diagonal", key, (member,), np.where(active, 1 + b, 0))
             case Dense():  # Jump too
-                back = np.arange(len(kernel.layout))
-                back[kernel.table.ravel()] = len(back) + np.arange(kernel.table.size)
-                require(np.array_equal(kernel.back, back))
+                table, given = kernel.groups
+                back = np.arange(len(given))
+                back[table.ravel()] = len(back) + np.arange(table.size)
+                require(np.array_equal(given, back))
                 if isinstance(kernel, Jump):
                     require(segment.recipes[key].size == (kernel.d.bit_length() - 1, kernel.branches))
-                yield Deed("dense", key, members, kernel.table)
+                yield Deed("dense", key, members, table)
             case Move():
                 yield from _move(kernel.there, kernel.back)
             case Evolution():

@@ -26,7 +26,7 @@ from pullback.core import vary_like
 
 FORWARD, TANGENT, ADJOINT, ADJOINT_TANGENT = range(4)  # of kernels.cpp
 _PERMUTATION, _GATES, _PAIR, _DIAGONAL, _DENSE, _DYNAMIC = range(6)
-_KERNELS = (Locals, Pair, Diagonal, Dense, Move, Dynamic)  # themselves: what is derived from them does other things
+_KERNELS = (Locals, Pair, Diagonal, Dense, Move, Dynamic)  # themselves: `Jump` does other things than `Dense`
 _LARGEST = 6  # qubits of a dense matrix, as in kernels.cpp
 _MOST = 30  # qubits: tables are of 32-bit integers
 _TARGET = "pullback_circuit"
@@ -107,7 +107,9 @@ def run(mode: int, segment, pure, states: tuple, data: dict, tangents: dict, fix
 
 
 def _is_encodable(kernel) -> bool:
-    return type(kernel) in _KERNELS and max(_sizes(kernel), default=0) <= _LARGEST and _qubits(kernel) <= _MOST
+    if type(kernel) not in _KERNELS or (type(kernel) is not Dynamic and kernel.layout is None):  # of many devices
+        return False
+    return max(_sizes(kernel), default=0) <= _LARGEST and _qubits(kernel) <= _MOST
 
 
 def _qubits(kernel) -> int:
@@ -117,7 +119,7 @@ def _qubits(kernel) -> int:
 def _sizes(kernel) -> tuple[int, ...]:
     """Of its matrices, in qubits."""
     if isinstance(kernel, Dense):
-        return (len(kernel.table).bit_length() - 1,)
+        return (len(kernel.groups.table).bit_length() - 1,)
     return kernel.sizes if isinstance(kernel, Dynamic) else ()
 
 
@@ -214,7 +216,7 @@ def _encode(segment) -> tuple[np.ndarray, np.ndarray]:
                 for member, m in enumerate(kernel.masks):
                     ops.append([_DIAGONAL, key, source.start + member, layout, m.m, m.controls, m.values])
             case Dense():
-                ops.append([_DENSE, key, source.start, table(kernel.table), kernel.table.shape[1]])
+                ops.append([_DENSE, key, source.start, table(kernel.groups.table), kernel.groups.table.shape[1]])
             case Move():
                 permutation(kernel.there)
             case Dynamic():
