@@ -15,6 +15,7 @@ from pullback.circuits._engine import _schedule as scheduling
 from pullback.circuits._engine import _sharded as sharded
 from pullback.circuits._engine._keys import PAIR, matrix_key
 from pullback.circuits._engine._layout import Move
+from pullback.circuits._engine._native import _operations as operations
 from pullback.circuits._engine._walk import deeds_of, same_deeds, stands_for
 from pullback.circuits._gates import Matrix
 from pullback.core import InputError
@@ -445,7 +446,7 @@ def test_faults_of_the_accelerator(monkeypatch):
 
     assert not unseen(ops)
     # The table of a phase may name any amplitude in the same class; the last number is there so that none is empty.
-    start = next(deed for deed in native._operations(ops) if deed[0] == native._DIAGONAL)[3]
+    start = next(op for op in operations.decoded(ops) if isinstance(op, operations.Diagonal)).layout
     assert {*unseen(tables)} <= {*range(start, start + 8), len(tables) - 1}
     ops[-1] += 1
     monkeypatch.setattr(native, "_encode", lambda segment: (ops, tables))

@@ -20,14 +20,13 @@ from pullback.circuits._engine._kernels import Dense, Diagonal, Pair
 from pullback.circuits._engine._keys import PAIR
 from pullback.circuits._engine._layout import Move, transposed_rows
 from pullback.circuits._engine._locals import Locals
+from pullback.circuits._engine._native import _operations as operations
 from pullback.circuits._engine._native._build import library
 from pullback.circuits._engine._walk import Deed, gates_of, require, same_deeds
 from pullback.core import vary_like
 
 FORWARD, TANGENT, ADJOINT, ADJOINT_TANGENT = range(4)  # of kernels.cpp
-_PERMUTATION, _GATES, _PAIR, _DIAGONAL, _DENSE, _DYNAMIC = range(6)
 _KERNELS = (Locals, Pair, Diagonal, Dense, Move, Dynamic)  # themselves: `Jump` does other things than `Dense`
-_LARGEST = 6  # qubits of a dense matrix, as in kernels.cpp
 _MOST = 30  # qubits: tables are of 32-bit integers
 _TARGET = "pullback_circuit"
 
@@ -109,7 +108,7 @@ def run(mode: int, segment, pure, states: tuple, data: dict, tangents: dict, fix
 def _is_encodable(kernel) -> bool:
     if type(kernel) not in _KERNELS or (type(kernel) is not Dynamic and kernel.layout is None):  # of many devices
         return False
-    return max(_sizes(kernel), default=0) <= _LARGEST and _qubits(kernel) <= _MOST
+    return max(_sizes(kernel), default=0) <= operations.LARGEST and _qubits(kernel) <= _MOST
 
 
 def _qubits(kernel) -> int:
@@ -138,7 +137,7 @@ def _encoded(segment) -> tuple[np.ndarray, np.ndarray]:
 
 
 def decoded(segment, ops: np.ndarray, tables: np.ndarray) -> Iterator[Deed]:
-    """What the library does in one repetition, by the numbers that it is given: see `Program` in kernels.cpp."""
+    """What the library does in one repetition, by the numbers that it is given: see `Program` in program.h."""
     N = 1 << int(ops[0])
     keys = sorted(segment.recipes)
 
@@ -146,46 +145,30 @@ def decoded(segment, ops: np.ndarray, tables: np.ndarray) -> Iterator[Deed]:
         require(0 <= start <= len(tables) - size)
         return tables[start : start + size].astype(int)
 
-    for code, *op in _operations(ops):
-        if code == _PERMUTATION:
-            rows, start = op
-            require(rows == 0 or start == 0)
-            yield Deed("move", None, (), np.arange(N).reshape(-1, rows).T.ravel() if rows else table(start, N))
-            continue
-        if code == _DYNAMIC:
-            yield Deed("dynamic", None, (), tuple(op))
-            continue
-        key, member, *op = keys[op[0]], *op[1:]
-        if code == _GATES:
-            yield gates_of(key, [(member + k, bit) for k, bit in zip(op[::2], op[1::2], strict=True)])
-        elif code == _PAIR:
-            start, pairs = op
-            yield Deed("pair", key, (member,), tuple(table(start, 3 * pairs).reshape(3, pairs)))
-        elif code == _DIAGONAL:
-            start, m, controls, values = op
-            i = table(start, N)
-            classes = np.where((i & controls) == values, 1 + np.bitwise_count(i & m) % 2, 0)
-            yield Deed("diagonal", key, (member,), classes)
-        else:
-            start, groups = op
-            d = 1 << key.size
-            yield Deed("dense", key, (member,), table(start, d * groups).reshape(d, groups))
-
-
-def _operations(ops: np.ndarray) -> Iterator[list[int]]:
-    """The operations without their lengths: code, …"""
-    at = 2
-    for _ in range(ops[1]):
-        length, *op = ops[at : at + ops[at]].tolist()
-        require(length == len(op) + 1 > 1)
-        at += length
-        yield op
-    require(at == len(ops))
+    for op in operations.decoded(ops):
+        match op:
+            case operations.Permutation(rows, start):
+                require(rows == 0 or start == 0)
+                yield Deed("move", None, (), np.arange(N).reshape(-1, rows).T.ravel() if rows else table(start, N))
+            case operations.Gates(key, member, gates):
+                pairs = zip(gates[::2], gates[1::2], strict=True)
+                yield gates_of(keys[key], [(member + k, bit) for k, bit in pairs])
+            case operations.Pair(key, member, start, pairs):
+                yield Deed("pair", keys[key], (member,), tuple(table(start, 3 * pairs).reshape(3, pairs)))
+            case operations.Diagonal(key, member, start, m, controls, values):
+                i = table(start, N)
+                classes = np.where((i & controls) == values, 1 + np.bitwise_count(i & m) % 2, 0)
+                yield Deed("diagonal", keys[key], (member,), classes)
+            case operations.Dense(key, member, start, groups):
+                d = 1 << keys[key].size
+                yield Deed("dense", keys[key], (member,), table(start, d * groups).reshape(d, groups))
+            case operations.Dynamic():
+                yield Deed("dynamic", None, (), tuple(op))
 
 
 def _encode(segment) -> tuple[np.ndarray, np.ndarray]:
     keys = sorted(segment.recipes)
-    ops: list[list[int]] = []
+    ops: list[operations.Operation] = []
     tables: list[np.ndarray] = []
 
     def table(values) -> int:
@@ -196,31 +179,31 @@ def _encode(segment) -> tuple[np.ndarray, np.ndarray]:
     def permutation(values):
         if values is not None:
             rows = transposed_rows(values)
-            ops.append([_PERMUTATION, rows, 0 if rows else table(values)])
+            ops.append(operations.Permutation(rows, 0 if rows else table(values)))
 
     n = 0
     for kernel, source in zip(segment.kernels, segment.sources):
-        key = keys.index(source.key) if source.key in keys else 0
+        key, member = keys.index(source.key) if source.key in keys else 0, source.start
         match kernel:
             case Locals():
                 for there, _, gates in kernel.phases:
                     permutation(there)
                     pairs = sorted(gates, key=lambda gate: gate[1])
-                    ops.append([_GATES, key, source.start, *(x for pair in pairs for x in pair)])
+                    ops.append(operations.Gates(key, member, [x for pair in pairs for x in pair]))
             case Pair():
                 b, active, sign, partner = kernel.tables
                 i = np.flatnonzero(active & ~b)
-                ops.append([_PAIR, key, source.start, table(np.concatenate([i, partner[i], sign[i]])), len(i)])
+                ops.append(operations.Pair(key, member, table(np.concatenate([i, partner[i], sign[i]])), len(i)))
             case Diagonal():
                 layout = table(kernel.layout)
-                for member, m in enumerate(kernel.masks):
-                    ops.append([_DIAGONAL, key, source.start + member, layout, m.m, m.controls, m.values])
+                for k, m in enumerate(kernel.masks):
+                    ops.append(operations.Diagonal(key, member + k, layout, m.m, m.controls, m.values))
             case Dense():
-                ops.append([_DENSE, key, source.start, table(kernel.groups.table), kernel.groups.table.shape[1]])
+                positions = kernel.groups.table
+                ops.append(operations.Dense(key, member, table(positions), positions.shape[1]))
             case Move():
                 permutation(kernel.there)
             case Dynamic():
-                ops.append([_DYNAMIC, int(PAIR in keys)])
+                ops.append(operations.Dynamic(int(PAIR in keys)))
         n = _qubits(kernel)
-    flat = [x for op in ops for x in (len(op) + 1, *op)]
-    return np.array([n, len(ops), *flat], np.int64), np.concatenate([*tables, np.zeros(1, np.int32)])
+    return operations.encoded(n, ops), np.concatenate([*tables, np.zeros(1, np.int32)])

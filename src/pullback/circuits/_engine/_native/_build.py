@@ -1,4 +1,4 @@
-"""Compiles `kernels.cpp` for this machine; without a compiler everything works without it.
+"""Compiles `kernels.cpp` and its headers for this machine; without a compiler everything works without it.
 
 The library is kept in the user's cache folder. Its name tells the sources, the processor and jaxlib that it was made
 for: no other is loaded, and those of other machines and environments that share the folder stay.
@@ -14,13 +14,16 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from pullback.circuits._engine._native._operations import header
+
 _HERE = Path(__file__).parent
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-fno-math-errno", "-fno-trapping-math")
 
 
 def library() -> Path:
     """Where the compiled library is, or would be."""
-    parts = [(_HERE / "kernels.cpp").read_bytes(), repr((_FLAGS, _processor(), version("jaxlib"))).encode()]
+    sources = [path.read_bytes() for path in (*sorted(_HERE.glob("*.h")), _HERE / "kernels.cpp")]
+    parts = [*sources, header().encode(), repr((_FLAGS, _processor(), version("jaxlib"))).encode()]
     return _cache() / f"circuits-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}.so"
 
 
@@ -41,7 +44,9 @@ def build() -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / "kernels.so"
-        command = [compiler, *_FLAGS, "-isystem", jax.ffi.include_dir(), str(_HERE / "kernels.cpp"), "-o", str(made)]
+        (Path(folder) / "operations.h").write_text(header())
+        include = "-I", folder, "-isystem", jax.ffi.include_dir()
+        command = [compiler, *_FLAGS, *include, str(_HERE / "kernels.cpp"), "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise OSError(f"{compiler} failed: {done.stderr.strip()[-500:]}")
