@@ -1,6 +1,7 @@
 """The house rules: who may import whom, how long a file may be, and what importing the package costs."""
 
 import ast
+import graphlib
 import os
 import subprocess
 import sys
@@ -109,6 +110,26 @@ def test_rooms_list_their_public_names(path):
         if isinstance(t, ast.Name)
     ]
     assert "__all__" in names
+
+
+@pytest.mark.parametrize("room", sorted({room_of(p) for p in FILES} - {None}))
+def test_no_circles(room):
+    """Nothing imports what stands above it in its room, within functions neither."""
+    names = {
+        ".".join(("pullback", *p.relative_to(SRC).with_suffix("").parts)).removesuffix(".__init__"): p
+        for p in FILES
+        if room_of(p) == room
+    }
+    needs = {}
+    for name, path in names.items():
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                whole = {f"{node.module}.{a.name}" for a in node.names}
+                found |= whole & names.keys() or {node.module}
+        found |= {other.rpartition(".")[0] for other in found}  # the door of a folder, but for what is in it
+        needs[name] = {other for other in found & names.keys() if not name.startswith(other)}
+    graphlib.TopologicalSorter(needs).prepare()
 
 
 def test_no_private_jax():
