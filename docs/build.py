@@ -16,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grammar
 from mathematics import with_mathml
 
 from pullback.experiments import experiment_names, load_experiment, summary
@@ -44,6 +45,7 @@ def main() -> None:
         f'# Gallery\n\nEach experiment is one command.\n\n<div class="grid cards" markdown>\n\n{cards}\n</div>\n'
     )
     (GALLERY / "conformance.md").write_text(conformance_page())
+    (GALLERY / "grammar.md").write_text(grammar.page())
     zensical = Path(sys.executable).with_name("zensical")
     code = subprocess.run([zensical, "build", "--strict", "--clean"], cwd=ROOT, check=False).returncode
     if code:

@@ -34,14 +34,15 @@ class Entry:
         def code(names: tuple[str, ...]) -> str:
             return ", ".join(f"`{name}`" for name in names)
 
-        jitted = "`EquinoxRuntimeError` with the same text" if "ConvergenceError" in self.raises else "the same"
-        adjoints = code(self.adjoints) + (f"; `{self.default}`" if self.default else "")
-        cells = f"`{self.name}`", code(self.solvers), adjoints, self.returns, code(self.raises), jitted
-        return "| " + " | ".join(cells) + " |"
+        jitted = "`EquinoxRuntimeError`, the same text" if "ConvergenceError" in self.raises else ""
+        adjoints = code(tuple(dict.fromkeys((*([self.default] if self.default else []), *self.adjoints))))
+        solution = "yes" if self.throw else ""
+        cells = f"`{self.name}`", code(self.solvers), adjoints, self.returns, solution, code(self.raises), jitted
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def entries() -> Iterator[Entry]:
-    """The functions of all rooms but those of tools, which take what a function of the grammar takes."""
+    """The functions of all rooms but those of tools."""
     for room in sorted(module.name for module in pkgutil.iter_modules(pullback.__path__) if module.ispkg):
         if room in ("core", "cli", "plots", "runs", "experiments", "trust"):
             continue
@@ -51,7 +52,7 @@ def entries() -> Iterator[Entry]:
             if inspect.isfunction(function):
                 parameters = inspect.signature(function).parameters
                 sections = _sections(inspect.getdoc(function) or "")
-                if _OF_GRAMMAR & parameters.keys() or "ConvergenceError" in sections.get("Raises", {}):
+                if _OF_GRAMMAR & parameters.keys():
                     yield _entry(f"{room}.{name}", module, parameters, sections)
 
 
@@ -66,8 +67,8 @@ Every function that iterates, loops or solves reads the same:
 
 - The problem is a plain function, an operator or a circuit; it may close over traced values, which are differentiated.
 - `solver=` takes an object whose fields are the solver's options.
-- `adjoint=` takes an object that says how the derivative is computed: `Direct`, `Checkpoint`, `TwoLevel`, `Uncompute` or
-  `Implicit` (all in `pullback.core`).
+- `adjoint=` takes an object that says how the derivative is computed: `Direct`, `Checkpoint`, `TwoLevel`, `Uncompute`
+  or `Implicit` (all in `pullback.core`).
 - What did not converge raises `ConvergenceError`. With `throw=False` a `Solution` comes back in any case: `value`,
   `result` (`RESULTS[solution.result]` is its text), `residual`, `steps`, `stats`; `solution.unwrap("name")` raises
   later.
@@ -75,8 +76,8 @@ Every function that iterates, loops or solves reads the same:
 
 The table is read off the code.
 
-| function | solvers | adjoints; default | returns | raises | under `jit` |
-|---|---|---|---|---|---|
+| function | solvers | adjoints, the default first | returns | `Solution` on request | raises | under `jit` |
+|---|---|---|---|---|---|---|
 {rows}
 """
 
@@ -89,8 +90,8 @@ def _entry(name: str, module, parameters, sections: dict[str, dict[str, str] | s
         name,
         _classes(arguments.get("solver", ""), module),
         _classes(arguments.get("adjoint", ""), core),
-        "" if default is None else f"{type(default).__name__}()",
-        str(sections.get("Returns", "")).split(". ")[0].rstrip("."),
+        "" if default is None else type(default).__name__,
+        re.split(r"[;:,.] or,? if not|[.:;] |\\.$|, or, if", str(sections.get("Returns", "")))[0].rstrip("."),
         tuple(raises),
         "throw" in parameters,
         frozenset(_OLD & parameters.keys()),

@@ -17,7 +17,7 @@ from pullback.experiments import experiment_names
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
-mathematics = importlib.import_module("mathematics")
+grammar, mathematics = map(importlib.import_module, ("grammar", "mathematics"))
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [p for p in PAGES if "gallery" not in p.parts]
@@ -63,6 +63,14 @@ def test_docstring_examples(module):
 def test_examples_run(example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # where figures go
     runpy.run_path(str(example), run_name="__main__")
+
+
+@pytest.mark.parametrize("entry", list(grammar.entries()), ids=lambda entry: entry.name)
+def test_grammar(entry):
+    """What can fail to converge is asked for a `Solution` by `throw`; how derivatives are made is said by an adjoint."""
+    assert entry.throw or "ConvergenceError" not in entry.raises
+    assert not entry.refused
+    assert entry.raises
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
