@@ -67,7 +67,7 @@ def test_examples_run(example, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("entry", list(grammar.entries()), ids=lambda entry: entry.name)
 def test_grammar(entry):
-    """What can fail to converge is asked for a `Solution` by `throw`; how derivatives are made is said by an adjoint."""
+    """What may not converge gives a `Solution` on request; how derivatives are made is said by an adjoint."""
     assert entry.throw or "ConvergenceError" not in entry.raises
     assert not entry.refused
     assert entry.raises
