@@ -18,12 +18,17 @@ def test_an_option_that_names_a_file_is_a_path(name):
         assert not option.is_file or option.default is None
 
 
+def test_a_kind_of_file_has_one_name():
+    options = [option for name in experiment_names() for option in options_of(load_experiment(name))]
+    assert {option.name for option in options if option.is_file} == {"hamiltonian", "circuit", "graph", "input"}
+
+
 def test_the_files_of_the_experiments_are_known():
     options = [(name, option) for name in experiment_names() for option in options_of(load_experiment(name))]
     files = {(name, option.name) for name, option in options if option.is_file}
     assert files >= {
         ("vqe", "hamiltonian"),
-        ("vqe", "qasm"),
+        ("vqe", "circuit"),
         ("trotter-dynamics", "hamiltonian"),
         ("fidelity-susceptibility", "hamiltonian"),
         ("qaoa-maxcut", "graph"),

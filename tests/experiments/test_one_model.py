@@ -49,7 +49,7 @@ def test_equal_ground_energies(tmp_path, text, exact):
     (family,) = lattice.prepare()
     assert float(jax.jit(lambda g: family.ground(g).energy)(G)) == pytest.approx(ground, abs=1e-10)
 
-    variational = VQE(hamiltonian=file, g=G, depth=1, steps=1, optimiser=("gd",))
+    variational = VQE(hamiltonian=file, g=G, layers=1, max_steps=1, optimiser=("gd",))
     found = variational.run(variational.prepare(), Run.null())
     assert found.summary["exact_energy"] == pytest.approx(ground, abs=1e-10)
     np.testing.assert_allclose(variational.prepare()[1].matrix(), exact, atol=1e-14)

@@ -26,7 +26,7 @@ def transverse(n, g, t):
 def test_ising_ring():
     """The reference agrees with free fermions, and errors have the orders of the formulas."""
     n, g, T = 8, 0.7, 1.5
-    experiment = TrotterDynamics(qubits=n, g=g, initial="plus", time=T, steps=16, orders=(1, 4))
+    experiment = TrotterDynamics(sites=n, g=g, initial="plus", time=T, steps=16, orders=(1, 4))
     H = experiment.prepare()
     result = experiment.run(H, Run.null())
     energy = result.arrays["energy"]

@@ -11,7 +11,7 @@ from pullback.runs import Run, execute
 
 
 def test_four_spins():
-    experiment = VQE(qubits=4, depth=4, steps=60, learning_rate=0.05, optimiser=("adam", "lbfgs"))
+    experiment = VQE(sites=4, layers=4, max_steps=60, learning_rate=0.05, optimiser=("adam", "lbfgs"))
     result = experiment.run(experiment.prepare(), Run.null())
     np.testing.assert_allclose(result.summary["exact_energy"], -8, atol=1e-12)
     assert result.summary["error_lbfgs"] < 1e-4
@@ -26,7 +26,7 @@ def test_files(tmp_path):
     program.write_text(
         'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\nry(0.3) q[0];\ncx q[0],q[1];\nry(0.4) q[1];\n'
     )
-    experiment = VQE(hamiltonian=model, qasm=program, steps=2, learning_rate=0.1, optimiser=("gd",))
+    experiment = VQE(hamiltonian=model, circuit=program, max_steps=2, learning_rate=0.1, optimiser=("gd",))
     result = experiment.run(experiment.prepare(), Run.null())
     matrix = np.diag([-1.0, 1, 1, -1]) + 0.5 * np.array([[0, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0]])
     np.testing.assert_allclose(result.summary["exact_energy"], np.linalg.eigvalsh(matrix)[0], atol=1e-12)
@@ -39,7 +39,7 @@ def test_a_stationary_point_above_the_ground_energy_has_not_converged(tmp_path):
     model, program = tmp_path / "model.txt", tmp_path / "circuit.qasm"
     model.write_text("1.0 Z0\n1.0 Z1\n")
     program.write_text('OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\nry(0) q[0];\nry(0) q[1];\n')
-    experiment = VQE(hamiltonian=model, qasm=program, steps=5, optimiser=("adam",))
+    experiment = VQE(hamiltonian=model, circuit=program, max_steps=5, optimiser=("adam",))
     result = execute(experiment, tmp_path / "run", quiet=True)
     progress = [json.loads(line)["E-E0"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert progress[-1] == 4
@@ -56,10 +56,10 @@ def test_a_circuit_with_its_own_includes_resumes_elsewhere(tmp_path):
     program = folder / "circuit.qasm"
     program.write_text('OPENQASM 3.0;\ninclude "stdgates.inc";\ninclude "lib/words.inc";\nqubit q;\nturn(0.3) q;\n')
     (folder / "model.txt").write_text("1.0 Z0\n")
-    experiment = VQE(hamiltonian=folder / "model.txt", qasm=program, steps=40, optimiser=("lbfgs",))
+    experiment = VQE(hamiltonian=folder / "model.txt", circuit=program, max_steps=40, optimiser=("lbfgs",))
     result = execute(experiment, tmp_path / "run", quiet=True)
     assert result.converged
-    assert sorted(p.name for p in (tmp_path / "run" / "files" / "qasm").rglob("*") if p.is_file()) == [
+    assert sorted(p.name for p in (tmp_path / "run" / "files" / "circuit").rglob("*") if p.is_file()) == [
         "circuit.qasm", "deeper.inc", "words.inc",
     ]  # fmt: skip
 

@@ -58,7 +58,7 @@ class QaoaMaxcut(Experiment):
     graph: Path | None = option(None, "file with the edges (.csv, .txt, .gz)")
     nodes: int = option(12, "nodes of the random 3-regular graph, without a file", ge=4, le=_LARGEST)
     layers: int = option(6, "number of layers p", ge=1, le=1000)
-    steps: int = option(100, "steps of L-BFGS", ge=1)
+    max_steps: int = option(100, "bound on the steps of L-BFGS", ge=1)
     seed: int = option(0, "seed of the graph")
 
     citation = "E. Farhi, J. Goldstone, S. Gutmann, arXiv:1411.4028"
@@ -88,7 +88,7 @@ class QaoaMaxcut(Experiment):
         ramp = (jnp.arange(self.layers) + 0.5) / self.layers
         scale = 0.7 / np.abs(problem.weights).mean()
         angles = jnp.stack([scale * ramp, 0.7 * (1 - ramp)], 1)
-        found = minimise(run, "angles", loss, angles, tol=-np.inf, gtol=_GRADIENT, max_steps=self.steps)
+        found = minimise(run, "angles", loss, angles, tol=-np.inf, gtol=_GRADIENT, max_steps=self.max_steps)
         chances = np.asarray(probabilities(jax.jit(lambda a: state(circuit(a)))(found.x)))
         reached = float(chances @ cuts)
         likely = int(np.argmax(chances))
@@ -121,7 +121,8 @@ class QaoaMaxcut(Experiment):
         if found.result == RESULTS.nonfinite:
             message = found.message
         elif found.gradient_norm > _AT_REST * best:
-            message = f"The angles still move, gradient {found.gradient_norm:.1e} after {found.steps}: more --steps."
+            still = f"gradient {found.gradient_norm:.1e} after {found.steps} steps"
+            message = f"The angles still move, {still}: more --max-steps."
         elif cuts[likely] < best - 1e-9:
             message = f"The likeliest split cuts {cuts[likely]:g}, the best one {best:g}: more --layers."
         return Result(arrays=arrays, summary=summary, converged=not message, message=message)

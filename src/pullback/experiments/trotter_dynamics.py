@@ -46,7 +46,7 @@ class TrotterDynamics(Experiment):
     """
 
     hamiltonian: Path | None = option(None, "file with the terms of a Hamiltonian (.txt)")
-    qubits: int = option(12, "spins of the Ising ring, without a file", ge=3, le=_LARGEST)
+    sites: int = option(12, "spins of the Ising ring, without a file", ge=3, le=_LARGEST)
     g: float = option(1.0, "transverse field of the Ising ring, or the parameter g of the file")
     initial: Literal["up", "neel", "plus"] = option("up", "first state: all up, up and down in turn, or all along x")
     time: float = option(4.0, "time T, in units of the inverse coupling", gt=0)
@@ -60,7 +60,7 @@ class TrotterDynamics(Experiment):
         if not self.orders or not set(self.orders) <= set(_ORDERS) or len(set(self.orders)) < len(self.orders):
             raise InputError(f"--orders: needs different ones of 1, 2, 4; got {','.join(map(str, self.orders))}")
         if self.hamiltonian is None:
-            return transverse_ising(self.qubits, self.g)
+            return transverse_ising(self.sites, self.g)
         return read_paulis(self.hamiltonian, self.g, None, _LARGEST)
 
     def run(self, problem: PauliSum, run: Run) -> Result:

@@ -47,19 +47,19 @@ class VQE(Experiment):
          0.5  X0
 
     or fermions, or as OpenFermion and Qiskit print them (`operators.read_hamiltonian`); terms with the letter g are
-    multiplied by `--g`. And `--qasm FILE` with a circuit in OpenQASM 2 or 3, whose angles are the start.
+    multiplied by `--g`. And `--circuit FILE` with a circuit in OpenQASM 2 or 3, whose angles are the start.
 
     Sources: A. Peruzzo et al., Nat. Commun. 5, 4213 (2014), arXiv:1304.3061; X.-Z. Luo, J.-G. Liu, P. Zhang, L. Wang,
     Quantum 4, 341 (2020), arXiv:1912.10877, whose run this is.
     """
 
     hamiltonian: Path | None = option(None, "file with the terms of a Hamiltonian (.txt)")
-    qasm: Path | None = option(None, "file with a circuit (.qasm)", also=qasm_includes)
+    circuit: Path | None = option(None, "file with a circuit (.qasm)", also=qasm_includes)
     g: float = option(1.0, "the parameter g of the file, if it has one")
-    qubits: int = option(10, "number of qubits", ge=2, le=_MOST)
-    depth: int = option(10_000, "number of layers", ge=1)
+    sites: int = option(10, "number of qubits", ge=2, le=_MOST)
+    layers: int = option(10_000, "number of layers", ge=1)
     optimiser: tuple[str, ...] = option(("gd", "adam", "lbfgs"), "optimisers, of gd, adam and lbfgs")
-    steps: int = option(100, "steps of each optimiser", ge=1)
+    max_steps: int = option(100, "bound on the steps of each optimiser", ge=1)
     learning_rate: float = option(1e-3, "step of gradient descent and Adam", gt=0)
     tol: float = option(1e-2, "energy above the ground state that counts as reached", gt=0)
     seed: int = option(0, "seed of the random angles")
@@ -74,22 +74,22 @@ class VQE(Experiment):
         unknown = [name for name in self.optimiser if name not in _OPTIMISERS]
         if unknown or not self.optimiser or len(set(self.optimiser)) < len(self.optimiser):
             raise InputError(f"--optimiser: needs different ones of {', '.join(_OPTIMISERS)}; got {self.optimiser}")
-        circuit = None if self.qasm is None else Circuit.from_qasm(self.qasm)
-        n = self.qubits if circuit is None else circuit.n
+        circuit = None if self.circuit is None else Circuit.from_qasm(self.circuit)
+        n = self.sites if circuit is None else circuit.n
         if n > _MOST:
-            raise InputError(f"{self.qasm}: acts on {n} qubits; up to {_MOST} are possible")
+            raise InputError(f"{self.circuit}: acts on {n} qubits; up to {_MOST} are possible")
         if self.hamiltonian is None:
             hamiltonian = heisenberg(n, 4.0)
         else:
             hamiltonian = read_paulis(self.hamiltonian, self.g, circuit and n, _MOST)
         if circuit is None:
-            circuit = variational_circuit(hamiltonian.n, self.depth)
+            circuit = variational_circuit(hamiltonian.n, self.layers)
             rng = np.random.default_rng(self.seed)
             circuit = circuit.with_parameters(rng.uniform(0, 2 * np.pi, circuit.n_parameters))
         if not circuit.n_parameters:
-            raise InputError(f"{self.qasm}: the circuit has no angles")
+            raise InputError(f"{self.circuit}: the circuit has no angles")
         if not circuit.is_unitary:
-            raise InputError(f"{self.qasm}: the circuit is not unitary")
+            raise InputError(f"{self.circuit}: the circuit is not unitary")
         return circuit, hamiltonian
 
     def run(self, problem: "tuple[Circuit, PauliSum]", run: Run) -> Result:
@@ -114,7 +114,7 @@ class VQE(Experiment):
                 circuit.parameters,
                 optimiser=optimiser,
                 tol=-np.inf,
-                max_steps=self.steps,
+                max_steps=self.max_steps,
                 above={"E-E0": exact} if np.isfinite(exact) else None,
             )
             missed = float(certificate(found.x))
@@ -136,8 +136,8 @@ class VQE(Experiment):
         if len(misses) == len(self.optimiser):
             failures.append(
                 f"No optimiser came within --tol {self.tol:g} of the ground energy: {'; '.join(misses)}. Try more "
-                "--steps, another --learning-rate or --optimiser, other first angles (--seed, or those of --qasm: "
-                "zeros are often a stationary point), or a circuit that reaches more states (--depth)."
+                "--max-steps, another --learning-rate or --optimiser, other first angles (--seed, or those of "
+                "--circuit: zeros are often a stationary point), or a circuit that reaches more states (--layers)."
             )
         return Result(arrays=arrays, summary=summary, converged=not failures, message=" ".join(failures))
 
