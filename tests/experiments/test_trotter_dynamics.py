@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from pullback.circuits import Circuit, TimeEvolution, commuting_sets, state
 from pullback.core import InputError
-from pullback.experiments.trotter_dynamics import TrotterDynamics, commuting_sets, exact_flow
+from pullback.experiments.trotter_dynamics import TrotterDynamics
 from pullback.operators import PauliSum
 from pullback.runs import Run
 from tests.spins import pauli_sum
@@ -35,7 +36,7 @@ def test_ising_ring():
         assert abs(result.summary[f"fitted_order_{k}"] - k) < 0.2
     assert result.summary["sensitivity_error_4"] < 1e-3
     assert len(experiment.plot(result).axes) == 6
-    psi = exact_flow(H, commuting_sets(H))(jnp.full(1 << n, 2 ** (-n / 2), complex), jnp.ones(2), T)
+    psi = state(Circuit(n, [TimeEvolution(H, T)]), jnp.full(1 << n, 2 ** (-n / 2), complex))
     X = PauliSum(n, {f"X{q}": 1 / n for q in range(n)})
     np.testing.assert_allclose(np.vdot(psi, X(psi)).real, transverse(n, g, T), atol=1e-9)
 

@@ -55,6 +55,7 @@ from pullback.circuits._geometry import natural_gradient, on_processor, paramete
 from pullback.circuits._layouts import variational_circuit
 from pullback.circuits._measured import MeasuredCircuit
 from pullback.circuits._program import Operation
+from pullback.circuits._qaoa import qaoa
 from pullback.circuits._qasm import qasm_includes
 from pullback.circuits._states import (
     density_matrix,
@@ -69,6 +70,7 @@ from pullback.circuits._states import (
     zero_state,
 )
 from pullback.circuits._trajectories import expect_sampled, trajectories
+from pullback.circuits._trotter import commuting_sets, trotter
 from pullback.core import Estimate
 from pullback.operators import PauliString, PauliSum, heisenberg, transverse_ising
 
@@ -85,6 +87,9 @@ __all__ = [
     "transverse_ising",
     "gate_count",
     "variational_circuit",
+    "trotter",
+    "commuting_sets",
+    "qaoa",
     # gates
     "CNOT",
     "CZ",

@@ -85,10 +85,15 @@ def _circuits():
         blocks = [circuits.put(0, circuits.Ry(theta[0])), circuits.put(0, circuits.amplitude_damping(theta[1] ** 2))]
         return circuits.density_matrix(circuits.Circuit(1, blocks))
 
+    def quench(x):
+        return circuits.state(circuits.trotter(operators.transverse_ising(n, x[0]), x[1], 2))
+
     return (
         Subject("circuits.state", measures, (angles,)),
         Subject("circuits.expect", lambda t: circuits.expect(model, circuit(t)), (angles,)),
         Subject("circuits.density_matrix", noisy, (np.array([0.4, 0.3]),)),
+        Subject("circuits.trotter", quench, (np.array([0.7, 0.4]),)),
+        Subject("circuits.qaoa", lambda t: circuits.state(circuits.qaoa(model, t.reshape(2, 2))), (angles[:4],)),
         Subject("circuits.quantum_geometric_tensor",
                 lambda t: circuits.quantum_geometric_tensor(circuit(t)), (angles,)),
     )  # fmt: skip

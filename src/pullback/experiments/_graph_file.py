@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pullback.core import InputError, Table, data_file, nearest, read_table
+from pullback.operators import PauliSum
 
 _SOURCE = ("source", "from", "src", "start", "tail", "u", "i", "node1", "node_1", "node 1", "node_a", "node a")
 _TARGET = ("target", "to", "dst", "dest", "end", "head", "v", "j", "node2", "node_2", "node 2", "node_b", "node b")
@@ -21,6 +22,11 @@ class Graph:
     names: tuple[str, ...]
     edges: np.ndarray  # (edges, 2)
     weights: np.ndarray
+
+    def cut(self) -> PauliSum:
+        """C = Σ_edges w_ab (1 − Z_a Z_b)/2, with a qubit for each node."""
+        zz = [(f"Z{a} Z{b}", -w / 2) for (a, b), w in zip(self.edges.tolist(), self.weights.tolist())]
+        return PauliSum(len(self.names), [*zz, ("", float(self.weights.sum()) / 2)])
 
     def cuts(self) -> np.ndarray:
         """The cut of each of the 2^n ways to split the nodes, whose bits are sides, node 0 the most significant."""

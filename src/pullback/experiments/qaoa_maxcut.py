@@ -4,27 +4,15 @@ import csv
 import dataclasses
 import io
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from pullback.circuits import (
-    Circuit,
-    H,
-    Rx,
-    TimeEvolution,
-    expect,
-    probabilities,
-    put,
-    shared,
-    state,
-)
+from pullback.circuits import expect, probabilities, qaoa, state
 from pullback.core import RESULTS, InputError
 from pullback.experiments._graph_file import Graph, read_graph
-from pullback.operators import PauliSum
 from pullback.plots import curves, new_figure
 from pullback.runs import Experiment, Result, Run, minimise, option
 
@@ -38,7 +26,8 @@ _AT_REST = 1e-4  # times the best cut: gradients above belong to angles that sti
 class QaoaMaxcut(Experiment):
     r"""Looks for the split of a graph's nodes that cuts the edges of largest total weight.
 
-    The circuit alternates p times the phases of the cut and rotations of all qubits, from the uniform superposition,
+    The circuit (`circuits.qaoa`) alternates p times the phases of the cut and rotations of all qubits, from the uniform
+    superposition,
 
         |γ, β⟩ = Π_l exp(−iβ_l Σ_q X_q) exp(−iγ_l C) |+…+⟩,      C = Σ_edges w_ab (1 − Z_a Z_b)/2,
 
@@ -76,20 +65,19 @@ class QaoaMaxcut(Experiment):
 
     def run(self, problem: Graph, run: Run) -> Result:
         """L-BFGS on the 2p angles."""
-        circuit, cut = qaoa_circuit(problem, self.layers)
-        cuts = problem.cuts()
+        cut, cuts = problem.cut(), problem.cuts()
         best = float(cuts.max())
         run.log(f"{len(problem.names)} nodes, {len(problem.weights)} edges; best cut {best:g}")
 
         def loss(angles):
-            value = expect(cut, circuit(angles))
+            value = expect(cut, qaoa(cut, angles))
             return -value, {"cut": value, "ratio": value / best}
 
         ramp = (jnp.arange(self.layers) + 0.5) / self.layers
         scale = 0.7 / np.abs(problem.weights).mean()
         angles = jnp.stack([scale * ramp, 0.7 * (1 - ramp)], 1)
         found = minimise(run, "angles", loss, angles, tol=-np.inf, gtol=_GRADIENT, max_steps=self.max_steps)
-        chances = np.asarray(probabilities(jax.jit(lambda a: state(circuit(a)))(found.x)))
+        chances = np.asarray(probabilities(jax.jit(lambda a: state(qaoa(cut, a)))(found.x)))
         reached = float(chances @ cuts)
         likely = int(np.argmax(chances))
         n = len(problem.names)
@@ -153,24 +141,6 @@ class QaoaMaxcut(Experiment):
         angles = {r"$\gamma$": arrays["angles"][:, 0], r"$\beta$": arrays["angles"][:, 1]}
         curves(right, number, angles, xlabel="layer", ylabel="angle", title="angles")
         return figure
-
-
-def qaoa_circuit(graph: Graph, p: int):
-    """angles (p, 2) of γ and β -> circuit; and the observable C."""
-    n = len(graph.names)
-    zz = [(f"Z{a} Z{b}", -w / 2) for (a, b), w in zip(graph.edges.tolist(), graph.weights.tolist())]
-    phases = PauliSum(n, zz)
-    cut = phases + PauliSum(n, [("", float(graph.weights.sum()) / 2)])
-
-    def circuit(angles):
-        blocks: list[Any] = [put(q, H) for q in range(n)]
-        for k in range(p):
-            beta = shared(f"beta{k}", angles[k, 1])
-            blocks.append(TimeEvolution(phases, angles[k, 0]))
-            blocks += [put(q, Rx(2 * beta)) for q in range(n)]
-        return Circuit(n, blocks)
-
-    return circuit, cut
 
 
 def _csv(rows) -> str:

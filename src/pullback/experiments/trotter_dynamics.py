@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array
 from matplotlib.figure import Figure
 
-from pullback.circuits import Circuit, TimeEvolution, entanglement_entropy, state, zero_state
+from pullback.circuits import Circuit, TimeEvolution, commuting_sets, entanglement_entropy, state, trotter, zero_state
 from pullback.core import InputError
 from pullback.experiments._hamiltonian_file import read_paulis
 from pullback.operators import PauliSum, Terms, transverse_ising
@@ -27,7 +27,8 @@ _QUANTITIES = ("magnetisation", "energy", "entropy")
 class TrotterDynamics(Experiment):
     r"""Evolves a state by Trotter circuits of order 1, 2 and 4, and exactly, and differentiates both.
 
-    H = Σ_g H_g is split into sets of commuting Pauli strings (greedily), and
+    H = Σ_g H_g is split into sets of commuting Pauli strings (greedily), and evolved by the formulas of Lie and Suzuki
+    (`circuits.trotter`),
 
         S₁(τ) = Π_g exp(−iτH_g),    S₂(τ) = S₁(τ/2) S₁ᵀ(τ/2),    S₄(τ) = S₂(pτ)² S₂((1 − 4p)τ) S₂(pτ)²,
 
@@ -68,8 +69,20 @@ class TrotterDynamics(Experiment):
         H, n = problem, problem.n
         sets = commuting_sets(H)
         labels = [_label(s) for s in sets]
+        member = np.array([next(g for g, s in enumerate(sets) if word in s.words) for word in H.words])
+
+        def flow(order):
+            """(ψ, strengths, τ) -> ψ after a step of the formula of this order, or the exact one (0)."""
+
+            def of_strengths(psi, strengths, tau):
+                driven = PauliSum(n, Terms(H.words, H.coefficients * strengths[member]))
+                circuit = trotter(driven, tau, 1, order=order) if order else Circuit(n, [TimeEvolution(driven, tau)])
+                return state(circuit, psi)
+
+            return of_strengths
+
         run.log(f"{n} qubits, {len(H.words)} strings in {len(sets)} commuting sets: {'; '.join(labels)}")
-        flows = [exact_flow(H, sets)] + [trotter_flow(n, sets, k) for k in self.orders]
+        flows = [flow(order) for order in (0, *self.orders)]
         ones = jnp.ones(len(sets))
         tau = self.time / self.steps
         magnetisation = PauliSum(n, {f"Z{q}": 1 / n for q in range(n)})
@@ -196,46 +209,6 @@ class TrotterDynamics(Experiment):
         return figure
 
 
-def commuting_sets(H: PauliSum) -> list[PauliSum]:
-    """H as a sum of sums of commuting strings: each string joins the first set that it commutes with."""
-    sets: list[list[int]] = []
-    for k, string in enumerate(H.words):
-        if not string.sites:
-            continue  # a phase
-        for members in sets:
-            if all(string.commutes_with(H.words[j]) for j in members):
-                members.append(k)
-                break
-        else:
-            sets.append([k])
-    return [PauliSum(H.n, Terms([H.words[k] for k in s], H.coefficients[np.array(s)])) for s in sets]
-
-
-def trotter_flow(n: int, sets: list[PauliSum], order: int):
-    """(ψ, strengths, τ) -> ψ after one step."""
-    p = 1 / (4 - 4 ** (1 / 3))
-    parts = {1: [1.0], 2: [1.0], 4: [p, p, 1 - 4 * p, p, p]}[order]
-
-    def flow(psi, strengths, tau):
-        blocks = []
-        for part in parts:
-            forward = [TimeEvolution(h, s * part * tau / (1 if order == 1 else 2)) for h, s in zip(sets, strengths)]
-            blocks += forward if order == 1 else forward + forward[::-1]
-        return state(Circuit(n, blocks), psi)
-
-    return flow
-
-
-def exact_flow(H: PauliSum, sets: list[PauliSum]):
-    """(ψ, strengths, τ) -> exp(−iτ Σ_g s_g H_g) ψ."""
-
-    def flow(psi, strengths, tau):
-        total = sum((s * h for s, h in zip(strengths, sets)), PauliSum(H.n, {}))
-        return state(Circuit(H.n, [TimeEvolution(total, tau)]), psi)
-
-    return flow
-
-
 def _errors(flow, ones, psi, exact, time, counts):
     @jax.jit
     def error(count):
@@ -269,7 +242,7 @@ def _first(name: str, n: int) -> Array:
 
 def _label(part: PauliSum) -> str:
     """The letters of the strings, as "ZZ", "X"."""
-    return ", ".join(dict.fromkeys(s.letters for s in part.words))
+    return ", ".join(dict.fromkeys(s.letters or "1" for s in part.words))
 
 
 def _positive(values):

@@ -163,7 +163,8 @@ def times(z, V):
     Reversing the axis of real and imaginary parts, rather than stacking both results, leaves XLA one plain loop.
     """
     signs = jnp.array([-1.0, 1.0], V.dtype).reshape(2, *[1] * (V.ndim - 1))
-    return z[0] * V + z[1] * signs * V[::-1]
+    re, im = (part.reshape(*[1] * (V.ndim - part.ndim), *part.shape) for part in z)
+    return re * V + im * signs * V[::-1]
 
 
 def pair_transitions(V, W, tables):
@@ -212,7 +213,7 @@ class Diagonal(Generated):
         products = jnp.stack([W[0] * V[0] + W[1] * V[1], W[1] * V[0] - W[0] * V[1]]).sum(1)
         classes = np.stack([a & (b == value) for b, a in zip(self.b, self.active) for value in (False, True)])
         T = (products @ jnp.asarray(classes.T, V.dtype)).reshape(2, self.members, 2)
-        return jnp.moveaxis(T[..., None] * jnp.eye(2, dtype=V.dtype), 0, 1)
+        return jnp.moveaxis(T[..., None] * jnp.eye(2, dtype=V.dtype)[None, None], 0, 1)
 
 
 @runtime_checkable

@@ -211,7 +211,8 @@ def _matrices(step, angles, given, leaves):
         return jnp.conj(jnp.swapaxes(u, -1, -2)) if step.matrix.adjoint else u
     c = leaves.couplings[step.first : step.first + len(step.strings)]
     t = angles.evaluate(leaves)[:, 0]
-    return expm(-1j * t[:, None, None] * PauliSum(len(step.targets), Terms(step.strings, c)).matrix())
+    turns = jax.lax.complex(jnp.zeros_like(t), -t)[:, None, None]
+    return expm(turns * PauliSum(len(step.targets), Terms(step.strings, c)).matrix().astype(turns.dtype)[None])
 
 
 class ChannelRecipe:
