@@ -9,13 +9,33 @@ import pytest
 import scipy.optimize
 
 from pullback.core import RESULTS, InputError
-from pullback.runs import LBFGS, Adam, GradientDescent, Interrupted, Run, minimise
+from pullback.runs import LBFGS, Adam, GaussNewton, GradientDescent, Interrupted, LeastSquares, Newton, Run, minimise
 from pullback.runs._progress import Silent
 from pullback.runs._signals import StopSignal
 
 
 def rosenbrock(x):
     return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+
+def residual(x):
+    """Rosenbrock's function is the sum of its squares."""
+    return jnp.concatenate([10 * (x[1:] - x[:-1] ** 2), 1 - x[:-1]])
+
+
+def equations(x):
+    return LeastSquares(residual(x), jax.jacfwd(residual)(x))
+
+
+def convex(x):
+    """Its minimum is where tanh(x) = −A x: nowhere else is the gradient zero."""
+    return jnp.sum(jnp.log(jnp.cosh(x - 3))) + x @ (jnp.eye(x.size) / 9) @ x / 2
+
+
+def newton_direction(x):
+    value, gradient = jax.value_and_grad(convex)(x)
+    step = -jnp.linalg.solve(jax.hessian(convex)(x), gradient)
+    return value, step, gradient @ step
 
 
 def test_rosenbrock_to_its_known_minimum():
@@ -61,6 +81,53 @@ def test_gradient_descent_and_its_histories():
     np.testing.assert_allclose(found.x, end, rtol=1e-10)
     np.testing.assert_allclose(found.history, losses, rtol=1e-10)
     np.testing.assert_allclose(found.gradient_history, norms, rtol=1e-10)
+
+
+def test_gauss_newton_beside_minpack():
+    found = minimise(
+        Run.null(), "fit", rosenbrock, jnp.zeros(6), optimiser=GaussNewton(equations), tol=1e-26, max_steps=50
+    )
+    witness = scipy.optimize.least_squares(lambda x: np.asarray(residual(x)), np.zeros(6), method="lm")
+    assert found.converged and np.all(np.diff(found.history) <= 0)
+    assert found.steps <= witness.nfev
+    np.testing.assert_allclose(found.x, witness.x, atol=1e-9)
+
+
+def test_gauss_newton_leaves_directions_alone_that_change_nothing():
+    """The residuals know the differences of x alone: its mean stays, as in the pseudoinverse."""
+
+    def differences(x):
+        return x[1:] - x[:-1] - jnp.array([1.0, 2.0])
+
+    found = minimise(
+        Run.null(),
+        "fit",
+        lambda x: jnp.sum(differences(x) ** 2),
+        jnp.array([5.0, 1.0, 0.0]),
+        optimiser=GaussNewton(lambda x: LeastSquares(differences(x), jax.jacfwd(differences)(x))),
+        tol=1e-26,
+        max_steps=20,
+    )
+    assert found.converged
+    np.testing.assert_allclose(found.x, 2 + np.array([-4 / 3, -1 / 3, 5 / 3]), atol=1e-12)
+
+
+def test_gauss_newton_at_a_minimum_that_is_not_zero_has_stalled():
+    optimiser = GaussNewton(lambda x: LeastSquares(jnp.append(x, 1.0), jnp.eye(3, 2)))
+    found = minimise(
+        Run.null(), "fit", lambda x: jnp.sum(x**2) + 1, jnp.ones(2), optimiser=optimiser, tol=0.5, max_steps=60
+    )
+    assert found.result == RESULTS.stalled and abs(found.loss - 1) < 1e-14
+
+
+def test_newton_shortens_its_steps_where_they_are_too_long():
+    """A full step from far away on the flat side of log cosh ends higher than it began."""
+    start = jnp.array([-20.0, 12.0])
+    optimiser = Newton(convex, newton_direction)
+    found = minimise(Run.null(), "fit", convex, start, optimiser=optimiser, tol=-1.0, gtol=1e-10, max_steps=30)
+    assert found.converged and found.steps < 15
+    np.testing.assert_allclose(np.tanh(found.x - 3), -np.asarray(found.x) / 9, atol=1e-10)
+    assert np.all(np.diff(found.history) <= 0)
 
 
 def test_parameters_may_be_any_pytree_and_complex():
@@ -172,7 +239,7 @@ class StopAt(Silent):
         yield show
 
 
-@pytest.mark.parametrize("optimiser", [LBFGS(memory=4), Adam(0.01), GradientDescent(1e-4)])
+@pytest.mark.parametrize("optimiser", [LBFGS(memory=4), Adam(0.01), GradientDescent(1e-4), GaussNewton(equations)])
 def test_interrupted_and_continued_bit_for_bit(tmp_path, optimiser):
     """The chunks are cut by the clock: this also shows that the result does not depend on them."""
 
@@ -180,7 +247,7 @@ def test_interrupted_and_continued_bit_for_bit(tmp_path, optimiser):
         return minimise(run, "fit", rosenbrock, jnp.zeros(6), optimiser=optimiser, tol=1e-20, max_steps=150)
 
     exact = fit(Run.null())
-    for step in (0, 1, 9, 40):
+    for step in (0, 1, 9, min(40, exact.steps)):
         stop = StopSignal()
         with pytest.raises(Interrupted):
             fit(Run(tmp_path, progress=StopAt(stop, step), stop=stop))

@@ -13,12 +13,10 @@ from matplotlib.figure import Figure
 from pullback.core import InputError
 from pullback.lattices import Lattice, SpinModel, chain, ground_state, read_state, ring
 from pullback.plots import convergence, new_figure, place_values
-from pullback.runs import LBFGS, Experiment, Loss, Point, Result, Run, minimise, option
+from pullback.runs import LBFGS, Experiment, GaussNewton, LeastSquares, Result, Run, minimise, option
 
 Term = Literal["zz", "xx", "yy", "xx+yy", "xx+yy+zz", "x", "z"]
 _TOL, _ENOUGH = 1e-26, 1e-18  # of the loss: as far as digits go; what counts as converged when they end before
-_SCALE_MODE = 1e-12  # singular values below, relative to the largest, belong to the scale of H
-_TRIALS = 30
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +74,7 @@ class HamiltonianFromGroundstate(Experiment):
 
     def run(self, problem: "_Problem", run: Run) -> Result:
         """Descends from equal couplings."""
-        optimiser = LBFGS() if self.optimiser == "lbfgs" else _GaussNewton(problem)
+        optimiser = LBFGS() if self.optimiser == "lbfgs" else GaussNewton(problem.equations, progress=0.5)
         minimum = minimise(
             run, "couplings", problem.loss, problem.start, optimiser=optimiser, tol=_TOL, max_steps=self.max_steps
         )
@@ -88,7 +86,7 @@ class HamiltonianFromGroundstate(Experiment):
             true = problem.family.couplings(_normalised(problem.true))
             arrays |= {f"true_{kind}": values for kind, values in true.items()}
             summary["max_coupling_error"] = max(float(jnp.abs(found[kind] - true[kind]).max()) for kind in true)
-        slopes = jnp.linalg.svd(problem.jacobian(minimum.x)[1], compute_uv=False)
+        slopes = jnp.linalg.svd(problem.slopes(minimum.x)[1], compute_uv=False)
         # One singular value belongs to the scale, and is zero; the next tells how well the state fixes the couplings.
         summary["weakest_response"] = slopes[-2] * jnp.linalg.norm(minimum.x)
         message, converged = "", minimum.converged or minimum.loss < _ENOUGH
@@ -155,45 +153,16 @@ class _Problem:
         beside = self.target - (psi @ self.target) * psi
         return beside @ beside
 
-    def jacobian(
-        self, x: Float[Array, " couplings"]
-    ) -> tuple[Float[Array, " states"], Float[Array, "states couplings"]]:
-        """(t − ψ <ψ|t>, ∂ψ/∂θ), with the sign of ψ that is nearer to t."""
+    def slopes(self, x: Float[Array, " couplings"]) -> tuple[Float[Array, " states"], Float[Array, "states couplings"]]:
+        """ψ and ∂ψ/∂θ, each one linear equation behind the eigensolver."""
         psi, linear = jax.linearize(self.family.state, x)
-        slopes = jax.lax.map(linear, jnp.eye(x.size))
+        return psi, jax.lax.map(linear, jnp.eye(x.size)).T
+
+    def equations(self, x: Float[Array, " couplings"]) -> LeastSquares:
+        """Those of ψ <ψ|t> − t, with the sign of ψ that is nearer to t."""
+        psi, slopes = self.slopes(x)
         overlap = psi @ self.target
-        return self.target - overlap * psi, (jnp.sign(overlap) * slopes).T
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _GaussNewton:
-    """Damped Gauss-Newton steps; the damping is relative to the largest singular value, and found by trial."""
-
-    problem: _Problem
-
-    def init(self, x: Float[Array, " couplings"]) -> Any:
-        return jnp.asarray(1e-2, x.dtype)
-
-    def step(self, loss_of: Loss, point: Point) -> Point:
-        beside, slopes = self.problem.jacobian(point.x)
-        u, s, vt = jnp.linalg.svd(slopes, full_matrices=False)
-        along = u.T @ beside
-        kept = s > _SCALE_MODE * s[0]
-
-        def trial(state):
-            _, damping, trials, _ = state
-            x = point.x + vt.T @ jnp.where(kept, s * along / (s**2 + damping * s[0] ** 2), 0)
-            there = self.problem.loss(x)
-            return x, jnp.where(there < point.loss, damping / 30, damping * 5), trials + 1, there
-
-        start = point.x, point.memory, 0, jnp.inf * point.loss
-        x, damping, _, there = jax.lax.while_loop(
-            lambda state: ~(state[3] < point.loss) & (state[2] < _TRIALS), trial, start
-        )
-        x = jnp.where(there < point.loss, x, point.x)
-        loss, gradient = jax.value_and_grad(loss_of)(x)
-        stuck = jnp.where(there < 0.5 * point.loss, 0, point.stuck + 1)
-        return Point(x=x, loss=loss, gradient=gradient, memory=jnp.maximum(damping, 1e-30), stuck=stuck)
+        return LeastSquares(overlap * psi - self.target, jnp.sign(overlap) * slopes)
 
 
 def _normalised(x: Float[Array, " couplings"]) -> Float[Array, " couplings"]:

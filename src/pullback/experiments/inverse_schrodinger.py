@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -13,7 +12,19 @@ from matplotlib.figure import Figure
 from pullback import plots
 from pullback import schrodinger as sch
 from pullback.core import InputError
-from pullback.runs import LBFGS, Adam, Experiment, Loss, Minimum, Optimiser, Point, Result, Run, minimise, option
+from pullback.runs import (
+    LBFGS,
+    Adam,
+    Experiment,
+    GaussNewton,
+    Minimum,
+    Newton,
+    Optimiser,
+    Result,
+    Run,
+    minimise,
+    option,
+)
 
 _LABELS = {
     "l1": r"$\int |\rho - \rho^*|\,dx$",
@@ -21,7 +32,6 @@ _LABELS = {
     "kl": r"$\int \rho^* \ln(\rho^*/\rho)\,dx$",
 }
 _LARGEST_DENSE = 3000  # points of a problem that takes full matrices
-_TRIALS = 40  # shorter or more damped steps tried before giving up
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -257,8 +267,14 @@ class InverseSchrodinger(Experiment):
         if self.optimiser == "adam":
             return Adam(self.learning_rate)
         if self._needs_matrices(design):
-            return _GaussNewton(design, self.smoothness)
-        return _Newton(design.kinetic, design.goals[0])
+            # Without a regulariser the mismatch is to vanish, and a step that hardly lowers it will not get there.
+            problem = sch.AmplitudeMismatch(design, self.smoothness)
+            return GaussNewton(problem.equations, problem, damping=1.0, progress=0.0 if self.smoothness else 1e-4)
+        goal, kinetic = design.goals[0], design.kinetic
+        return Newton(
+            lambda potential: sch.excess_energy(potential, goal, kinetic),
+            lambda potential: sch.newton_step(potential, goal, kinetic),
+        )
 
     def _needs_matrices(self, design: sch.Design) -> bool:
         return self.optimiser == "newton" and (design.states != (0,) or self.smoothness > 0)
@@ -268,73 +284,6 @@ class InverseSchrodinger(Experiment):
 class _Problem:
     design: sch.Design
     notes: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Newton:
-    """Newton's method on the excess energy, shortening steps that do not lower it; the loss is only measured."""
-
-    kinetic: sch.Kinetic
-    goal: Float[Array, " n"]
-
-    def init(self, x: Float[Array, " n"]) -> Any:
-        return ()
-
-    def step(self, loss_of: Loss, point: Point) -> Point:
-        excess, step, slope = sch.newton_step(point.x, self.goal, self.kinetic)
-
-        def too_long(state):
-            size, trials = state
-            there = sch.excess_energy(point.x + size * step, self.goal, self.kinetic)
-            return ~(there <= excess + 1e-4 * size * slope) & (trials < _TRIALS)
-
-        size, trials = jax.lax.while_loop(too_long, lambda state: (state[0] / 2, state[1] + 1), (1.0, 0))
-        return _move(point, loss_of, point.x + size * step, jnp.asarray(trials < _TRIALS), ())
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _GaussNewton:
-    """Levenberg-Marquardt steps on the mismatch of the amplitudes, smooth where the states do not determine V."""
-
-    design: sch.Design
-    smoothness: float
-
-    def init(self, x: Float[Array, " n"]) -> Any:
-        return jnp.asarray(1.0, x.dtype)
-
-    def step(self, loss_of: Loss, point: Point) -> Point:
-        design = self.design
-        weights, roughness = design.kinetic.grid.weights, design.roughness_matrix()
-        metric = (jnp.diag(weights) + design.length() ** 2 * roughness) / jnp.mean(weights)
-        equations = sch.normal_equations(
-            point.x, design.amplitudes, design.kinetic, design.states, regulariser=self.smoothness * roughness
-        )
-        here = self._mismatch(point.x)
-
-        def trial(state):
-            _, damping, trials, _ = state
-            x = point.x + equations.step(damping, metric)
-            there = self._mismatch(x)
-            return x, jnp.where(there < here, damping / 8, damping * 4), trials + 1, there
-
-        x, damping, _, there = jax.lax.while_loop(
-            lambda state: ~(state[3] < here) & (state[2] < _TRIALS), trial, (point.x, point.memory, 0, here)
-        )
-        # Without a regulariser the mismatch is to vanish, and a step that hardly lowers it will not get there.
-        enough = here if self.smoothness else (1 - 1e-4) * here
-        return _move(point, loss_of, x, there < enough, jnp.maximum(damping, 1e-25))
-
-    def _mismatch(self, potential: Float[Array, " n"]) -> Float[Array, ""]:
-        _, found = self.design.solve(potential)
-        roughness = self.smoothness * self.design.roughness(potential)
-        return sch.distance(found, self.design.amplitudes, "amplitude") + roughness
-
-
-def _move(point: Point, loss_of: Loss, x: Float[Array, " n"], lower: Array, memory: Any) -> Point:
-    """The point at `x`, or the old one again where nothing lower was found."""
-    x = jnp.where(lower, x, point.x)
-    loss, gradient = jax.value_and_grad(loss_of)(x)
-    return Point(x=x, loss=loss, gradient=gradient, memory=memory, stuck=jnp.where(lower, 0, point.stuck + 1))
 
 
 def _compare(design: sch.Design, minimum: Minimum) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -7,6 +7,7 @@ from pullback.runs._optimisers import LBFGS, Adam, GradientDescent, Loss, Optimi
 from pullback.runs._option import option
 from pullback.runs._result import Result
 from pullback.runs._run import Run
+from pullback.runs._second_order import DampedEquations, GaussNewton, LeastSquares, Newton
 from pullback.runs._signals import Interrupted
 from pullback.runs._sweep import draw_sweep, is_sweep, resume_sweep, sweep, values_of
 
@@ -22,6 +23,10 @@ __all__ = [
     "LBFGS",
     "Adam",
     "GradientDescent",
+    "Newton",
+    "GaussNewton",
+    "LeastSquares",
+    "DampedEquations",
     "Optimiser",
     "Point",
     "Loss",

@@ -80,7 +80,7 @@ def minimise(
         name: of the loop.
         fun: `fun(x)` is the loss, a real scalar, or `(loss, aux)` with a dict of scalars to report.
         x0: pytree. Its floating-point arrays, real or complex, are the parameters; the rest is passed on.
-        optimiser: `LBFGS()`, `Adam()` or `GradientDescent()`.
+        optimiser: `LBFGS()`, `Adam()`, `GradientDescent()`; `GaussNewton(…)`, `Newton(…)` with hooks into the problem.
         tol: the loss to reach.
         gtol: the gradient norm to reach; 0 asks for the loss alone.
         max_steps: bound on the number of steps. The histories take 16 bytes for each.

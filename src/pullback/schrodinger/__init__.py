@@ -3,6 +3,7 @@
 Hartree atomic units: lengths in bohr, energies in hartree, ħ = electron mass = 1. H = -1/(2m) d²/dx² + V(x).
 """
 
+from pullback.schrodinger._amplitude_mismatch import AmplitudeMismatch
 from pullback.schrodinger._density_file import DensityData, read_densities
 from pullback.schrodinger._design import Design, Distance, design, distance, is_reachable, resample
 from pullback.schrodinger._eigenstates import density, eigenstates
@@ -48,6 +49,7 @@ __all__ = [
     "response",
     "NormalEquations",
     "normal_equations",
+    "AmplitudeMismatch",
     "read_densities",
     "DensityData",
     "target",

@@ -51,15 +51,17 @@ class NormalEquations(eqx.Module):
         matrix: sum_s J_s^T J_s, plus the regulariser.
         gradient: sum_s J_s^T r_s, plus the regulariser's: half the gradient of the sum of squares.
         scale: mean diagonal of sum_s J_s^T J_s.
+        metric: B, in which the step is short.
     """
 
     matrix: Float[Array, "n n"]
     gradient: Float[Array, " n"]
     scale: Float[Array, ""]
+    metric: Float[Array, "n n"]
 
-    def step(self, damping: Float[Array, ""], metric: Float[Array, "n n"]) -> Float[Array, " n"]:
+    def step(self, damping: Float[Array, ""]) -> Float[Array, " n"]:
         """The step δ with (matrix + damping · scale · metric) δ = -gradient."""
-        damped = self.matrix + self.scale * (damping * metric + _NEVER_SINGULAR * jnp.eye(self.gradient.size))
+        damped = self.matrix + self.scale * (damping * self.metric + _NEVER_SINGULAR * jnp.eye(self.gradient.size))
         return jax.scipy.linalg.solve(damped, -self.gradient, assume_a="pos")
 
 
@@ -70,6 +72,7 @@ def normal_equations(
     states: tuple[int, ...],
     *,
     regulariser: Float[Array, "n n"],
+    metric: Float[Array, "n n"],
 ) -> NormalEquations:
     """Those of the mismatch sum_s |φ_s - t_s|² + V·regulariser·V at `potential`; φ_s with the sign nearest to t_s.
 
@@ -79,6 +82,7 @@ def normal_equations(
         kinetic: from `kinetic`.
         states: which states the targets are, counted from 0.
         regulariser: symmetric, positive semidefinite.
+        metric: symmetric, positive definite.
     """
     amplitudes, jacobian = response(potential, kinetic, states)
     signs = jnp.sign(jnp.sum(amplitudes * targets, axis=1))[:, None]
@@ -89,4 +93,5 @@ def normal_equations(
         matrix=matrix + regulariser,
         gradient=jnp.einsum("sij,si->j", jacobian, residual) + regulariser @ potential,
         scale=jnp.trace(matrix) / potential.size,
+        metric=metric,
     )
