@@ -44,6 +44,13 @@ def test_state_from_a_file(tmp_path):
         HamiltonianFromGroundstate(input=file, sites=5).prepare()
 
 
+def test_a_target_that_symmetry_forbids(tmp_path):
+    """With zz and x the ground state is even under a flip of all spins; this target is odd."""
+    np.savez(tmp_path / "odd.npz", state=[1, 2, 3, 4, -4, -3, -2, -1])
+    _, result = run(input=tmp_path / "odd.npz", sites=3, terms=("zz", "x"), max_steps=3)
+    assert not result.converged and "no overlap" in result.message
+
+
 def test_bad_options():
     with pytest.raises(InputError, match="--terms"):
         HamiltonianFromGroundstate(terms=("x", "x")).prepare()

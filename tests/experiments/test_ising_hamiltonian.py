@@ -1,4 +1,4 @@
-"""ising-hamiltonian: known couplings found again, the lecture's demonstration, degenerate targets, bad input."""
+"""ising-hamiltonian: known couplings found again, degenerate targets, bad input."""
 
 import numpy as np
 import pytest
@@ -57,40 +57,6 @@ def test_figure_of_spectra(recovery):
     np.testing.assert_array_equal(right.lines[0].get_ydata(), result.arrays["history"])
 
 
-def test_the_lectures_demonstration():
-    """E0 and loss at its couplings; the even part of (1 … 16) is constant, so the best is the paramagnet."""
-    experiment, result = solve(target="state", sites=4, starts=1)
-    assert result.summary["initial_E0"] == pytest.approx(-2.71453417, abs=5e-9)
-    assert result.summary["initial_loss"] == pytest.approx(0.14090354289295, abs=5e-15)
-    assert result.converged
-    assert result.summary["loss"] == pytest.approx(1 - 136 / (4 * np.sqrt(1496)), abs=1e-12)
-    np.testing.assert_allclose(result.arrays["found"], 0.25, atol=1e-5)
-    np.testing.assert_allclose(result.arrays["couplings_zz"], 0, atol=1e-5)
-    assert len(experiment.plot(result).axes[0].lines) == 3
-
-
-def test_couplings_from_a_state(tmp_path):
-    """The ground state of an open chain, from Kronecker products: its couplings, but for their scale."""
-    couplings = {"zz": np.array([-1.0, -0.7, -1.2]), "x": np.array([-0.8, -1.1, -0.6, -0.9])}
-    state = np.linalg.eigh(kronecker(4, CHAIN4, couplings).real)[1][:, 0]
-    np.savez(tmp_path / "state.npz", state=-3 * state)
-    _, result = solve(target="state", sites=4, boundary="open", input=tmp_path / "state.npz", tol=1e-13, starts=1)
-    assert result.converged and result.summary["loss"] <= 1e-13
-    scale = couplings["x"][0] / result.arrays["couplings_x"][0]
-    for kind, values in couplings.items():
-        np.testing.assert_allclose(
-            scale * result.arrays[f"couplings_{kind}"], values, rtol=5e-4
-        )  # the loss is quadratic in the error
-
-
-def test_a_target_that_symmetry_forbids(tmp_path):
-    """With zz and x the ground state is even under a flip of all spins; this target is odd."""
-    target = column(tmp_path / "odd.csv", [1, 2, 3, 4, -4, -3, -2, -1])
-    _, result = solve(target="state", sites=3, input=target, starts=1)
-    assert not result.converged and "no overlap" in result.message
-    assert result.summary["loss"] == pytest.approx(1, abs=1e-12)
-
-
 @pytest.mark.slow
 def test_a_degenerate_target_from_free_fermions(tmp_path):
     target = column(tmp_path / "ring.csv", ising_ring_levels(5, 0.8)[::-1])
@@ -112,22 +78,12 @@ def test_another_zero_of_energy_and_few_levels(tmp_path):
     np.testing.assert_allclose(result.arrays["couplings_xx+yy+zz"], -0.25, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_what_cannot_be_matched_is_said():
-    experiment = IsingHamiltonian(sites=2, terms=("z",), starts=1, max_steps=30)
-    target = IsingHamiltonian(sites=2).prepare().target
-    problem = experiment.prepare()
-    object.__setattr__(problem, "target", target)
-    result = experiment.run(problem, Run.null())
+    """Adam, and far too few steps of it."""
+    _, result = solve(sites=3, starts=2, max_steps=3, optimiser="adam")
     assert not result.converged
-    assert "above --tol 1e-16 (starts tried: 1)" in result.message and "--shift" in result.message
+    assert "above --tol 1e-16 (starts tried: 2)" in result.message and "--shift" in result.message
     assert result.summary["loss"] == result.arrays["start_losses"].min() > 1e-6
-
-
-def test_adam_comes_closer():
-    _, result = solve(target="state", sites=3, optimiser="adam", learning_rate=0.05, max_steps=100, starts=1)
-    assert result.summary["loss"] < 0.9 * result.summary["initial_loss"]
-    assert not result.converged and "maximum number of steps" in result.message
 
 
 @pytest.mark.parametrize(
@@ -137,8 +93,6 @@ def test_adam_comes_closer():
         ({"sites": 2}, "1\n2\n3\n4\n5\n", "5 levels, but 2 spins have 4"),
         ({"levels": 4}, "1\n2\n3\n", "--levels: the target has 3 levels, got 4"),
         ({"levels": 2}, "1\n1\n3\n", "lowest 2 levels of the target are all 1"),
-        ({"target": "state", "sites": 3}, "1\n2\n3\n4\n", "those of 2 spins: use --sites 2"),
-        ({"target": "state", "sites": 2, "levels": 3}, "1\n2\n3\n4\n", "belong to --target spectrum"),
         ({"terms": ()}, "1\n2\n", "--terms"),
         ({"terms": ("x", "x")}, "1\n2\n", "--terms"),
     ],

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pullback.lattices import (
+    SpectrumFit,
     SpinModel,
     broadened_mismatch,
     ground_state_mismatch,
@@ -15,6 +16,7 @@ from pullback.lattices import (
     ring,
 )
 from pullback.linalg import eigvalsh
+from pullback.runs import Run, minimise
 from pullback.trust import check_derivatives
 
 SITES = 4
@@ -108,6 +110,35 @@ def test_the_lectures_state():
     target = np.arange(1.0, 17) / np.linalg.norm(np.arange(1.0, 17))
     assert float(eigvalsh(model.matrix())[0]) == pytest.approx(-2.71453417, abs=5e-9)
     assert float(ground_state_mismatch(model.matrix(), target)) == pytest.approx(0.14090354289295, abs=5e-15)
+
+
+def test_the_best_couplings_for_the_lectures_state():
+    """The even part of (1 … 16) is constant, so the best ground state is the paramagnet's: loss 1 − 136/(4√1496)."""
+    target = np.arange(1.0, 17) / np.linalg.norm(np.arange(1.0, 17))
+    found = minimise(
+        Run.null(),
+        "couplings",
+        lambda x: ground_state_mismatch(SpinModel(ring(4), x).matrix(), target),
+        {"zz": -jnp.arange(1, 5) / 10, "x": -jnp.arange(5, 9) / 10},
+        tol=0.0,
+        gtol=1e-7,
+        max_steps=500,
+    )
+    assert found.converged and found.loss == pytest.approx(1 - 136 / (4 * np.sqrt(1496)), abs=1e-12)
+    np.testing.assert_allclose(found.x["zz"], 0, atol=1e-5)
+
+
+def test_a_fit_compares_in_units_of_the_target():
+    """Levels 1, 3 and 5 have the standard deviation √(8/3); those of the model are ±1, twice."""
+    fit = SpectrumFit(np.array([1.0, 3.0, 5.0]))
+    model = SpinModel(ring(2), {"x": np.array([1.0, 0.0])})
+    np.testing.assert_allclose(fit.levels(model), [-1, -1, 1], atol=1e-14)
+    assert float(fit.distance(model)) == pytest.approx((4 + 16 + 16) / 3 / (8 / 3))
+    shifted = SpectrumFit(np.array([1.0, 3.0, 5.0]), shift=True)
+    means = np.array([-1, -1, 1]) + 1 / 3 - np.array([-2, 0, 2])
+    assert float(shifted.distance(model)) == pytest.approx(np.mean(means**2) / (8 / 3))
+    coarse = broadened_mismatch(jnp.array([-1, -1, 1.0]), jnp.array([1, 3, 5.0]), 0.5 * np.sqrt(8 / 3))
+    assert float(fit.distance(model, 0.5)) == pytest.approx(float(coarse))
 
 
 def test_degenerate_ground_states_have_finite_derivatives():

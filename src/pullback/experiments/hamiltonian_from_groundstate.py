@@ -16,6 +16,7 @@ from pullback.plots import convergence, new_figure, place_values
 from pullback.runs import LBFGS, Experiment, GaussNewton, LeastSquares, Result, Run, minimise, option
 
 Term = Literal["zz", "xx", "yy", "xx+yy", "xx+yy+zz", "x", "z"]
+_NO_OVERLAP = 1e-9
 _TOL, _ENOUGH = 1e-26, 1e-18  # of the loss: as far as digits go; what counts as converged when they end before
 
 
@@ -90,7 +91,12 @@ class HamiltonianFromGroundstate(Experiment):
         # One singular value belongs to the scale, and is zero; the next tells how well the state fixes the couplings.
         summary["weakest_response"] = slopes[-2] * jnp.linalg.norm(minimum.x)
         message, converged = "", minimum.converged or minimum.loss < _ENOUGH
-        if not converged:
+        if minimum.loss > 1 - _NO_OVERLAP:
+            message = (
+                "The ground state has no overlap with the target, and no gradient towards it: a symmetry of the terms "
+                "(such as the flip of all spins) keeps them apart. Try other --terms."
+            )
+        elif not converged:
             message = (
                 f"1 − |<ψ|t>|² is {minimum.loss:.2g}, above {_ENOUGH:g}. {minimum.message} The state may be the ground "
                 "state of no Hamiltonian with these --terms, or lack digits. Try other --terms, or --sign."

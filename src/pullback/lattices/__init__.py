@@ -13,6 +13,7 @@ from pullback.lattices._mismatch import broadened_mismatch, ground_state_mismatc
 from pullback.lattices._operator_model import OperatorModel
 from pullback.lattices._sector import Sector
 from pullback.lattices._sector_model import SectorModel
+from pullback.lattices._spectrum_fit import SpectrumFit
 from pullback.lattices._spin_model import SpinModel
 from pullback.lattices._target_files import read_levels, read_state
 from pullback.operators import heisenberg, j1_j2, read_hamiltonian, transverse_ising
@@ -46,6 +47,7 @@ __all__ = [
     "expectations",
     "thermal",
     # the inverse problem
+    "SpectrumFit",
     "level_mismatch",
     "broadened_mismatch",
     "ground_state_mismatch",
