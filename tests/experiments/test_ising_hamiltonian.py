@@ -50,9 +50,9 @@ def test_the_levels_reported_are_those_of_the_couplings_reported(recovery):
 def test_figure_of_spectra(recovery):
     experiment, result = recovery
     left, middle, right = experiment.plot(result).axes
-    assert [label.get_text() for label in left.get_xticklabels()] == ["target", "initial", "found"]
+    assert [label.get_text() for label in left.get_xticklabels()] == ["target", "start", "found"]
     assert len(left.lines) == 3 * 32
-    assert [text.get_text() for text in middle.get_legend().get_texts()] == ["zz", "x", "z", "true"]
+    assert [text.get_text() for text in middle.get_legend().get_texts()] == ["zz", "x", "z", "true", "start"]
     np.testing.assert_array_equal(middle.lines[0].get_ydata(), result.arrays["couplings_zz"])
     np.testing.assert_array_equal(right.lines[0].get_ydata(), result.arrays["history"])
 

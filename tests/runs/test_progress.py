@@ -5,6 +5,7 @@ import sys
 import pytest
 import rich.console
 
+from pullback.runs import Quantity, Result
 from pullback.runs._progress import Bar, Lines, Silent, choose_progress
 
 
@@ -25,9 +26,23 @@ def test_lines_are_rare_and_the_last_one_is_shown(capsys):
     ]
 
 
+RESULT = Result({}, {"error": Quantity(1e-9, "of [all]", "hartree"), "steps": 3}, False, "raise [max_steps]")
+
+
 def test_silence(capsys):
     show_steps(Silent())
+    Silent().present(RESULT)
     assert capsys.readouterr().out == ""
+
+
+def test_a_result_is_lines_in_a_pipe_and_a_table_in_a_terminal(capsys, monkeypatch):
+    Lines().present(RESULT)
+    assert capsys.readouterr().out.splitlines() == str(RESULT).splitlines()
+    bar = Bar()
+    monkeypatch.setattr(bar, "_console", rich.console.Console(width=80, force_terminal=True, color_system=None))
+    bar.present(RESULT)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["error 1e-09 hartree of [all]", "steps 3", "not converged: raise [max_steps]"]
 
 
 def test_the_bar_ends_with_the_last_numbers(monkeypatch, capsys):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pullback.core import InputError
-from pullback.runs import Result
+from pullback.runs import Quantity, Result
 
 ARRAYS = {
     "real": np.array([0.1, -0.0, np.nan, np.inf, 5e-324]),
@@ -58,6 +58,7 @@ def test_jax_values_are_taken_to_the_host():
         ({}, {"x": np.zeros(2)}, "real number or a text"),
         ({}, {"x": 1j}, "real number or a text"),
         ({}, {"converged": 1}, "field of the result"),
+        ({}, {"x": Quantity(np.zeros(2))}, "real number or a text"),
     ],
 )
 def test_what_cannot_be_kept_is_refused(arrays, summary, message):
@@ -78,6 +79,27 @@ def test_a_foreign_or_truncated_file_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(InputError, match="not the result of a run"):
         Result.load(path)
+
+
+QUANTITIES = {
+    "error": Quantity(jnp.asarray(1.2345e-7), "largest, at x = 2 bohr", "hartree", 2),
+    "energy": Quantity(-0.51234567890123, digits=9),
+    "steps": Quantity(np.int64(12), "of the optimiser"),
+    "nodes": "a " * 40,
+}
+
+
+def test_quantities_keep_all_digits_and_say_what_they_mean(tmp_path):
+    Result({}, QUANTITIES).save(tmp_path / "result.h5")
+    loaded = Result.load(tmp_path / "result.h5")
+    assert loaded.summary["error"] == 1.2345e-7 and loaded.summary["energy"] == -0.51234567890123
+    assert type(loaded.summary["steps"]) is int
+    assert str(loaded).splitlines() == [
+        "error   1.2e-07 hartree  largest, at x = 2 bohr",
+        "energy  -0.512345679",
+        "steps   12               of the optimiser",
+        "nodes   " + ("a " * 40).rstrip(),
+    ]
 
 
 def test_it_prints_its_summary():

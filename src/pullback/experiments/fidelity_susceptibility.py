@@ -15,7 +15,7 @@ from pullback.core import InputError
 from pullback.lattices import GroundState, OperatorModel, Sector, fidelity_susceptibility, ground_state
 from pullback.operators import OperatorSum, read_hamiltonian, transverse_ising
 from pullback.plots import curves, new_figure
-from pullback.runs import Experiment, Result, Run, option
+from pullback.runs import Experiment, Quantity, Result, Run, option
 
 _QUANTITIES = {
     "energy": ("ground energy", r"$E_0 / L$"),
@@ -134,18 +134,23 @@ class FidelitySusceptibility(Experiment):
         summary: dict[str, Any] = {}
         for family, rows, (g, chi), place in zip(problem, table, peaks, places):
             if place == _FOUND:
-                summary |= {f"peak_chi_{family.sites}": chi, f"peak_g_{family.sites}": g}
+                of = f"of the largest fidelity susceptibility, {family.sites} sites"
+                summary[f"peak_g_{family.sites}"] = Quantity(g, f"place {of}", digits=9)
+                summary[f"peak_chi_{family.sites}"] = Quantity(chi, f"value {of}", digits=9)
             elif np.isfinite(rows[:, 3]).any():
                 summary[f"peak_{family.sites}"] = f"{_NO_PEAK[place]} {values[np.nanargmax(rows[:, 3])]:g}"
         arrays["peaks"] = peaks
+        worst = 0.0
         if self.hamiltonian is None:
             exact = np.array([[_free_fermions(family.sites, g) for g in values] for family in problem])
             arrays |= {f"exact_{name}": exact[:, :, i] for i, name in enumerate(_QUANTITIES)}
             error = np.abs(table / exact - 1)
-            summary |= {f"error_{name}": np.nanmax(error[:, :, i]) for i, name in enumerate(_QUANTITIES)}
+            for i, (name, (title, _)) in enumerate(_QUANTITIES.items()):
+                largest = np.nanmax(error[:, :, i])
+                summary[f"error_{name}"] = Quantity(largest, f"largest relative error, {title}", digits=2)
+            worst = float(np.nanmax(error))
         missing = int(np.isnan(table[:, :, 0]).sum())
-        summary["refused"] = missing
-        worst = max((value for name, value in summary.items() if name.startswith("error_")), default=0.0)
+        summary["refused"] = Quantity(missing, "values of g without a result")
         message = ""
         if missing:
             message = f"{missing} points have no result. {refused[0] if refused else ''}"
@@ -176,7 +181,7 @@ class FidelitySusceptibility(Experiment):
         return np.asarray(state["peaks"]), np.asarray(state["places"])
 
     def plot(self, result: Result) -> Figure:
-        """The four quantities per site; exact curves dashed."""
+        """The four quantities per site; exact curves dashed, the maxima of χ_F ringed."""
         arrays = result.arrays
         figure, axes = new_figure(1, 4, width=15.0, height=3.6)
         for ax, (name, (title, label)) in zip(axes, _QUANTITIES.items()):
@@ -184,7 +189,19 @@ class FidelitySusceptibility(Experiment):
             exact = {}
             if f"exact_{name}" in arrays:
                 exact = {"exact, largest L": arrays[f"exact_{name}"][-1] / arrays["sites"][-1]}
-            curves(ax, arrays["g"], lines | exact, xlabel="$g$", ylabel=label, title=title, dashed=tuple(exact))
+            curves(
+                ax,
+                arrays["g"],
+                lines | exact,
+                xlabel="$g$",
+                ylabel=label,
+                title=title,
+                dashed=tuple(exact),
+                colours=dict.fromkeys(exact, "black"),
+            )
+            if name == "chi":
+                g, chi = arrays["peaks"].T
+                ax.plot(g, chi / arrays["sites"], "o", color="black", fillstyle="none", markersize=6)
             if name != "energy" and ax.get_legend():
                 ax.get_legend().remove()  # that of the first panel serves all
         return figure

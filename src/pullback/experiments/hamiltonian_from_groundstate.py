@@ -11,9 +11,10 @@ from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
 from pullback.core import InputError
+from pullback.experiments._couplings import largest_difference, listed
 from pullback.lattices import Lattice, SpinModel, chain, ground_state, read_state, ring
 from pullback.plots import convergence, new_figure, place_values
-from pullback.runs import LBFGS, Experiment, GaussNewton, LeastSquares, Result, Run, minimise, option
+from pullback.runs import LBFGS, Experiment, GaussNewton, LeastSquares, Quantity, Result, Run, minimise, option
 
 Term = Literal["zz", "xx", "yy", "xx+yy", "xx+yy+zz", "x", "z"]
 _NO_OVERLAP = 1e-9
@@ -81,15 +82,20 @@ class HamiltonianFromGroundstate(Experiment):
         )
         found = problem.family.couplings(_normalised(minimum.x))
         arrays: dict[str, Any] = {f"couplings_{kind}": values for kind, values in found.items()}
+        begin = problem.family.couplings(_normalised(problem.start))
+        arrays |= {f"initial_{kind}": values for kind, values in begin.items()}
         arrays["history"] = minimum.history
-        summary: dict[str, Any] = {"loss": minimum.loss}
+        summary: dict[str, Any] = {}
         if problem.true is not None:
             true = problem.family.couplings(_normalised(problem.true))
             arrays |= {f"true_{kind}": values for kind, values in true.items()}
-            summary["max_coupling_error"] = max(float(jnp.abs(found[kind] - true[kind]).max()) for kind in true)
+            summary["max_coupling_error"] = largest_difference(found, true)
+        summary |= listed(found) | {"loss": Quantity(minimum.loss, "1 − |<ψ|t>|²", digits=2)}
         slopes = jnp.linalg.svd(problem.slopes(minimum.x)[1], compute_uv=False)
         # One singular value belongs to the scale, and is zero; the next tells how well the state fixes the couplings.
-        summary["weakest_response"] = slopes[-2] * jnp.linalg.norm(minimum.x)
+        weakest = slopes[-2] * jnp.linalg.norm(minimum.x)
+        summary["weakest_response"] = Quantity(weakest, "least change of ψ with the couplings", digits=3)
+        summary["steps"] = minimum.steps
         message, converged = "", minimum.converged or minimum.loss < _ENOUGH
         if minimum.loss > 1 - _NO_OVERLAP:
             message = (
@@ -101,7 +107,7 @@ class HamiltonianFromGroundstate(Experiment):
                 f"1 − |<ψ|t>|² is {minimum.loss:.2g}, above {_ENOUGH:g}. {minimum.message} The state may be the ground "
                 "state of no Hamiltonian with these --terms, or lack digits. Try other --terms, or --sign."
             )
-        return Result(arrays, summary | {"steps": minimum.steps}, converged, message)
+        return Result(arrays, summary, converged, message)
 
     def plot(self, result: Result) -> Figure:
         """The couplings place by place, and the convergence."""
@@ -113,10 +119,11 @@ class HamiltonianFromGroundstate(Experiment):
         place_values(
             left,
             {kind: (places[kind], arrays[f"couplings_{kind}"]) for kind in self.terms},
+            starts={kind: arrays[f"initial_{kind}"] for kind in self.terms},
             references={kind: arrays[f"true_{kind}"] for kind in self.terms if f"true_{kind}" in arrays},
             xlabel="site (bonds in between)",
             ylabel="coupling (mean square 1)",
-            title="couplings found, and true ones",
+            title="couplings found",
         )
         convergence(
             right,

@@ -1,6 +1,7 @@
 r"""Inverse design of a potential from the densities of its states."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from pullback.runs import (
     Minimum,
     Newton,
     Optimiser,
+    Quantity,
     Result,
     Run,
     minimise,
@@ -30,6 +32,11 @@ _LABELS = {
     "l1": r"$\int |\rho - \rho^*|\,dx$",
     "amplitude": r"$\int (\psi - t)^2\,dx$",
     "kl": r"$\int \rho^* \ln(\rho^*/\rho)\,dx$",
+}
+_MEANINGS: dict[sch.Distance, str] = {
+    "l1": "∫|ρ − ρ*| dx, ρ* the target",
+    "amplitude": "∫(ψ − t)² dx",
+    "kl": "∫ρ* ln(ρ*/ρ) dx",
 }
 _LARGEST_DENSE = 3000  # points of a problem that takes full matrices
 
@@ -152,7 +159,13 @@ class InverseSchrodinger(Experiment):
         if "y" in arrays:
             return self._plot_maps(result)
         figure, (left, middle, right) = plots.new_figure(1, 3, width=12.5, height=3.6)
+        one = arrays["states"].size == 1
         labels = [f" {state}" if arrays["states"].size > 1 else "" for state in arrays["states"]]
+        # What is found is black, or dashed in the colour of its state, on top of what it should be.
+        colours = {"found": "#000000"}
+        for label, colour in zip(labels, itertools.cycle(plots.COLOURS[:-1])):
+            colours |= {f"{what}{label}": colour for what in ("target", "exact inversion")}
+            colours |= {} if one else {f"found{label}": "#000000"}
         plots.curves(
             left,
             arrays["x"],
@@ -162,21 +175,28 @@ class InverseSchrodinger(Experiment):
             ylabel=r"density / bohr$^{-1}$",
             title="densities",
             dashed=tuple(f"found{label}" for label in labels),
+            colours=colours,
         )
         inside = np.isfinite(arrays["inversion"]).any(axis=0)
         exact = {f"exact inversion{label}": v for label, v in zip(labels, arrays["inversion"])}
         plots.curves(
             middle,
             arrays["x"],
-            {"found": np.where(inside, arrays["potential"], np.nan)} | exact,
+            {"start": np.where(inside, arrays["start"], np.nan)}
+            | exact
+            | {"found": np.where(inside, arrays["potential"], np.nan)},
             xlabel="$x$ / bohr",
             ylabel="potential / hartree",
             title=r"potential, where density $> 10^{-4}$ max",
-            dashed=tuple(exact),
+            dashed=("found",),
+            starts=("start",),
+            colours=colours,
         )
         drawn = np.abs(arrays["potential"][inside])
         if drawn.max() > 100 * np.median(drawn):  # walls at a discontinuity of the density
-            middle.set_yscale("symlog", linthresh=10.0 ** np.ceil(np.log10(max(np.median(drawn), 1e-3))))
+            linear = 10.0 ** np.ceil(np.log10(max(np.median(drawn), 1e-3)))
+            middle.set_yscale("symlog", linthresh=linear)
+            middle.set_ylabel(f"potential / hartree (logarithmic beyond ±{linear:g})")
         plots.convergence(
             right,
             np.arange(arrays["history"].size),
@@ -293,30 +313,50 @@ def _compare(design: sch.Design, minimum: Minimum) -> tuple[dict[str, Any], dict
     compared, squares = design.compared(), design.amplitudes**2
     constant = _mean(minimum.x, jnp.where(compared, squares, 0).sum(axis=0))
     potential = minimum.x - constant
+    start = design.start - _mean(design.start, jnp.where(compared, squares, 0).sum(axis=0))
     inversions = jnp.stack(
         [
             v + _mean(potential - v, jnp.where(inside, square, 0))
             for v, inside, square in zip(design.inversions(), compared, squares)
         ]
     )
-    summary: dict[str, Any] = {kind: sch.distance(found, design.amplitudes, kind) for kind in ("l1", "kl", "amplitude")}
-    summary |= {f"energy_{state}": energy - constant for state, energy in zip(design.states, energies)}
-    summary["potential_error"] = jnp.nanmax(jnp.abs(potential - inversions))
+    grid = design.kinetic.grid
+    off = jnp.nanmax(jnp.where(compared, jnp.abs(potential - inversions), 0), axis=0)
+    summary = {"potential_error": _largest(off, grid, "deviation from the exact inversion", potential)}
     if design.potential is not None:
         inside = compared.any(axis=0)
         away = potential - design.potential
-        away = away - _mean(away, jnp.where(inside, squares.sum(axis=0), 0))
-        summary["model_error"] = jnp.max(jnp.abs(away), where=inside, initial=0)
+        away = jnp.abs(away - _mean(away, jnp.where(inside, squares.sum(axis=0), 0)))
+        summary["model_error"] = _largest(
+            jnp.where(inside, away, 0), grid, "deviation from the potential of the target", potential
+        )
+    for state, energy in zip(design.states, energies):
+        summary[f"energy_{state}"] = Quantity(energy - constant, f"of state {state}; ∫ρV dx = 0", "hartree", digits=9)
+    for kind, meaning in _MEANINGS.items():
+        summary[kind] = Quantity(sch.distance(found, design.amplitudes, kind), meaning, digits=3)
     arrays = {
         **_axes(design.kinetic.grid),
         "states": np.array(design.states),
         "potential": potential,
+        "start": start,
         "inversion": inversions,
         "target_density": squares / weights,
         "density": found**2 / weights,
         "history": minimum.history,
     }
-    return arrays, summary | {"background": design.background, "steps": minimum.steps}
+    summary["background"] = Quantity(design.background, "part of the empty grid's density that was added", digits=2)
+    summary["steps"] = Quantity(minimum.steps, "of the optimiser")
+    return arrays, summary
+
+
+def _largest(
+    off: Float[Array, " n"], grid: sch.Grid | sch.ProductGrid, what: str, potential: Float[Array, " n"]
+) -> Quantity:
+    """The largest entry, with its place and the potential there."""
+    place = np.unravel_index(int(jnp.argmax(off)), [line.size for line in _axes(grid).values()])
+    there = float(potential[jnp.argmax(off)])
+    where = ", ".join(f"{name} = {float(line[i]):.4g}" for (name, line), i in zip(_axes(grid).items(), place))
+    return Quantity(jnp.max(off), f"largest {what}, at {where}, V = {there:.4g}", "hartree", digits=3)
 
 
 def _axes(grid: sch.Grid | sch.ProductGrid) -> dict[str, Array]:

@@ -12,10 +12,11 @@ from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
 from pullback.core import InputError
+from pullback.experiments._couplings import largest_difference, listed
 from pullback.lattices import Lattice, SpectrumFit, SpinModel, chain, closest_equivalent, read_levels, ring
 from pullback.linalg import eigvalsh
 from pullback.plots import convergence, levels, new_figure, place_values
-from pullback.runs import LBFGS, Adam, Experiment, Minimum, Result, Run, minimise, option
+from pullback.runs import LBFGS, Adam, Experiment, Minimum, Quantity, Result, Run, minimise, option
 
 Term = Literal["zz", "xx", "yy", "xx+yy", "xx+yy+zz", "x", "z"]
 _COARSE_STEPS, _COARSE_TOL = 60, 1e-10  # of fits at finite resolution: they only have to lead into the right valley
@@ -113,8 +114,12 @@ class IsingHamiltonian(Experiment):
             | {f"initial_{kind}": -np.asarray(values) for kind, values in initial.couplings.items()}
             | {"history": best.minimum.history, "start_losses": np.array([fit.minimum.loss for fit in fits])},
             summary=summary
-            | {"loss": best.minimum.loss}
-            | {"steps": best.minimum.steps, "start": best.number, "starts_tried": len(fits)},
+            | {
+                "loss": Quantity(best.minimum.loss, "mean squared deviation over the variance of the target", digits=2),
+                "steps": Quantity(best.minimum.steps, "of the last fit, level by level"),
+                "start": Quantity(best.number, "the best one"),
+                "starts_tried": len(fits),
+            },
             converged=converged,
             message="" if converged else self._remedy(best.minimum, len(fits)),
         )
@@ -123,16 +128,17 @@ class IsingHamiltonian(Experiment):
         """Target and found; the couplings, place by place; the convergence of the best start."""
         arrays = result.arrays
         figure, (left, middle, right) = new_figure(1, 3, width=12.5, height=4.0)
-        shown = {name: arrays[name] for name in ("target", "initial", "found")}
+        shown = {"target": arrays["target"], "start": arrays["initial"], "found": arrays["found"]}
         levels(left, shown, ylabel="energy − mean" if self.shift else "energy", title="spectra")
         values = {kind: arrays[f"couplings_{kind}"] for kind in self.terms}
         place_values(
             middle,
             {kind: (np.arange(v.size) + (0.5 if len(kind) > 1 else 0.0), v) for kind, v in values.items()},
+            starts={kind: arrays[f"initial_{kind}"] for kind in self.terms},
             references={kind: arrays[f"true_{kind}"] for kind in self.terms if f"true_{kind}" in arrays},
             xlabel="site (bonds in between)",
             ylabel="coupling",
-            title="couplings",
+            title="couplings found",
         )
         convergence(
             right,
@@ -230,15 +236,19 @@ class _Problem:
         target = self.fit.centred(self.fit.target)
         levels = self.fit.centred(w[: target.size])
         arrays = {"target": target, "initial": np.asarray(self.fit.levels(initial)), "found": levels}
-        summary = {
-            "rms_level_error": float(np.sqrt(np.mean((levels - target) ** 2))),
-            "max_level_error": float(np.abs(levels - target).max()),
-            "E0": float(w[0]),
-        }
-        if self.fit.shift:
-            summary["shift"] = float(np.mean(self.fit.target) - np.mean(w[: target.size]))
+        summary: dict[str, Any] = {}
         if self.truth is not None:
             found, true = closest_equivalent(found, self.truth), self.truth.couplings
             arrays |= {f"true_{kind}": -np.asarray(values) for kind, values in true.items()}
-            summary["max_coupling_error"] = max(float(abs(found.couplings[kind] - true[kind]).max()) for kind in true)
+            summary["max_coupling_error"] = largest_difference(found.couplings, true)
+        off = np.abs(levels - target)
+        summary["max_level_error"] = Quantity(
+            off.max(), f"largest deviation of a level, level {off.argmax()}", digits=2
+        )
+        summary["rms_level_error"] = Quantity(np.sqrt(np.mean(off**2)), "root mean square of all", digits=2)
+        summary |= listed({kind: -np.asarray(values) for kind, values in found.couplings.items()})
+        summary["E0"] = Quantity(w[0], "ground energy of the model found", digits=9)
+        if self.fit.shift:
+            shift = np.mean(self.fit.target) - np.mean(w[: target.size])
+            summary["shift"] = Quantity(shift, "of the target against the model", digits=9)
         return found, arrays, summary

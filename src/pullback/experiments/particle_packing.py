@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from pullback import particles, plots
 from pullback.core import InputError, nearest
-from pullback.runs import LBFGS, Experiment, Minimum, Result, Run, minimise, option
+from pullback.runs import LBFGS, Experiment, Minimum, Quantity, Result, Run, minimise, option
 
 _PARTICLES, _FRACTION, _RATIO = 64, 0.9, 1.4
 _MOST = 1000  # the Hessian is a full matrix
@@ -113,14 +113,14 @@ class ParticlePacking(Experiment):
         deviation = float(jnp.max(jnp.abs(differences - found.derivative)) / jnp.where(scale > 0, scale, 1))
         arrays, summary = _report(problem, discs, found, differences)
         summary |= {
-            "grow_to_change": wider,
-            "shrink_to_change": narrower,
-            "residual": found.residual,
-            "step": step,
-            "difference": deviation,
-            "steps": minimum.steps,
+            "grow_to_change": Quantity(wider, "δ at which the first contact changes", "length", 3),
+            "shrink_to_change": Quantity(narrower, "−δ at which the first contact changes", "length", 3),
+            "difference": Quantity(deviation, "largest deviation from differences, relative", digits=2),
+            "step": Quantity(step, "of the differences", "length", 2),
+            "residual": Quantity(found.residual, "of the linear equation, relative", digits=2),
+            "steps": Quantity(minimum.steps, "of the minimisation"),
         }
-        message = _doubt(found, summary["rattlers"], deviation)
+        message = _doubt(found, int(arrays["rattlers"].sum()), deviation)
         return Result(arrays | {"history": minimum.history}, summary, not message, message)
 
     def plot(self, result: Result) -> Figure:
@@ -247,17 +247,20 @@ def _report(
         "rattlers": free,
         "stiffnesses": found.stiffnesses,
     }
+    lengths = np.linalg.norm(found.derivative, axis=1)
+    i = int(lengths.argmax())
+    place = ", ".join(f"{float(c):.3g}" for c in arrays["positions"][i])
     summary = {
+        "max_response": Quantity(lengths[i], f"largest |dx/dδ|, of disc {i} at ({place})", digits=6),
+        "growing": Quantity(problem.name, "species that grows by δ"),
         "species": ", ".join(problem.names),
-        "growing": problem.name,
-        "energy": energy,
-        "pressure": pressure,
+        "energy": Quantity(energy, "of all overlaps", "ε", digits=6),
+        "pressure": Quantity(pressure, "", "ε/length²", digits=6),
         "contacts": int(touching.sum()),
-        "rattlers": int(free.sum()),
-        "zero_modes": found.zero_modes,
-        "lowest_stiffness": found.lowest_stiffness,
-        "max_force": found.force,
-        "max_response": jnp.max(jnp.linalg.norm(found.derivative, axis=1)),
+        "rattlers": Quantity(int(free.sum()), "discs that nothing holds"),
+        "zero_modes": Quantity(found.zero_modes, "of H: 2 translations and 2 of each rattler"),
+        "lowest_stiffness": Quantity(found.lowest_stiffness, "smallest eigenvalue of H above zero", "ε/length²", 4),
+        "max_force": Quantity(found.force, "largest force left", "ε/length", 2),
     }
     return arrays, summary
 
@@ -305,10 +308,10 @@ def _unsettled(problem: _Problem, minimum: Minimum, free: np.ndarray, max_steps:
         "history": minimum.history,
     }
     summary = {
+        "growing": Quantity(problem.name, "species that grows by δ"),
         "species": ", ".join(problem.names),
-        "growing": problem.name,
-        "energy": minimum.loss,
-        "rattlers": int(free.sum()),
-        "steps": minimum.steps,
+        "energy": Quantity(minimum.loss, "of all overlaps", "ε"),
+        "rattlers": Quantity(int(free.sum()), "discs that nothing holds"),
+        "steps": Quantity(minimum.steps, "of the minimisation"),
     }
     return Result(arrays, summary, False, message)

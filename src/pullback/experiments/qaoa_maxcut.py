@@ -13,12 +13,11 @@ from matplotlib.figure import Figure
 from pullback.circuits import expect, probabilities, qaoa, state
 from pullback.core import RESULTS, InputError
 from pullback.experiments._graph_file import Graph, read_graph
-from pullback.plots import curves, new_figure
-from pullback.runs import Experiment, Result, Run, minimise, option
+from pullback.plots import COLOURS, curves, graph, new_figure
+from pullback.runs import Experiment, Quantity, Result, Run, minimise, option
 
 _LARGEST = 20  # nodes
 _GRADIENT = 1e-9  # where it counts as zero
-_LABEL = 12  # letters of a node's name in the figure
 _AT_REST = 1e-4  # times the best cut: gradients above belong to angles that still move
 
 
@@ -58,10 +57,10 @@ class QaoaMaxcut(Experiment):
             if self.nodes % 2:
                 raise InputError(f"--nodes {self.nodes}: a 3-regular graph has an even number of nodes")
             return _random_regular(self.nodes, self.seed)
-        graph = _read_graph(self.graph)
-        if graph.cuts().max() <= 0:
+        given = _read_graph(self.graph)
+        if given.cuts().max() <= 0:
             raise InputError(f"{self.graph}: no split cuts a positive weight")
-        return graph
+        return given
 
     def run(self, problem: Graph, run: Run) -> Result:
         """L-BFGS on the 2p angles."""
@@ -86,18 +85,19 @@ class QaoaMaxcut(Experiment):
         split = ["AB"[s] for s in side]
         run.write("split.csv", _csv([("node", "side"), *zip(problem.names, split)]))
         summary = {
+            "cut_of_likeliest": Quantity(cuts[likely], "weight that the likeliest split cuts"),
+            "best_cut": Quantity(best, "by enumeration"),
             "side_A": ", ".join(name for name, s in zip(problem.names, split) if s == "A"),
             "side_B": ", ".join(name for name, s in zip(problem.names, split) if s == "B"),
-            "cut": reached,
-            "best_cut": best,
-            "ratio": reached / best,
-            "probability_of_best": float(chances[cuts >= best - 1e-9].sum()),
-            "cut_of_likeliest": float(cuts[likely]),
-            "uniform_ratio": float(cuts.mean()) / best,
+            "ratio": Quantity(reached / best, "⟨C⟩ over the best cut", digits=5),
+            "uniform_ratio": Quantity(cuts.mean() / best, "the same for random splits", digits=5),
+            "cut": Quantity(reached, "⟨C⟩, the mean cut of a measurement"),
+            "probability_of_best": Quantity(chances[cuts >= best - 1e-9].sum(), "to measure a best cut", digits=4),
         }
         arrays = {
             "nodes": np.array(problem.names, dtype=str),
             "angles": np.asarray(found.x),
+            "start": np.asarray(angles),
             "history": -found.history,
             "side": side,
             "edges": problem.edges,
@@ -119,27 +119,39 @@ class QaoaMaxcut(Experiment):
         """The graph with its likeliest split, the distribution of cuts, the angles."""
         arrays = result.arrays
         figure, (left, middle, right) = new_figure(1, 3, width=13.0, height=4.0)
-        phase = 2 * np.pi * np.arange(len(arrays["side"])) / len(arrays["side"])
-        x, y = np.cos(phase), np.sin(phase)
-        for a, b in arrays["edges"]:
-            is_cut = arrays["side"][a] != arrays["side"][b]
-            left.plot(x[[a, b]], y[[a, b]], color="C1" if is_cut else "0.8", zorder=1, linewidth=1.8 if is_cut else 1.0)
-        left.scatter(x, y, c=np.where(arrays["side"], "#0072B2", "#FFFFFF"), edgecolors="black", s=110, zorder=2)
-        for angle, name in zip(phase, arrays["nodes"].tolist()):
-            label = name if len(name) <= _LABEL else name[: _LABEL - 1] + "…"
-            outside = 1.22 * np.cos(angle), 1.22 * np.sin(angle)
-            left.text(*outside, label, ha="center", va="center", fontsize=8, parse_math=False)
-        left.set(xlim=(-1.5, 1.5), ylim=(-1.35, 1.35), aspect="equal")
-        left.set_axis_off()
-        left.set_title("likeliest split; cut edges coloured")
+        names, split = arrays["nodes"].tolist(), arrays["side"]
+        graph(left, names, arrays["edges"], arrays["weights"], side=split, title="likeliest split")
         values, places = np.unique(np.round(arrays["cuts"], 9), return_inverse=True)
         found = np.bincount(places, arrays["probabilities"], len(values))
         random = np.bincount(places, minlength=len(values)) / len(arrays["cuts"])
-        distributions = {"circuit": found, "uniform": random}
-        curves(middle, values, distributions, xlabel="cut", ylabel="probability", title="cuts", dashed=("uniform",))
+        curves(
+            middle,
+            values,
+            {"random splits": random, "circuit": found},
+            xlabel="cut",
+            ylabel="probability",
+            title="cuts",
+            starts=("random splits",),
+            points=True,
+        )
         number = np.arange(1, len(arrays["angles"]) + 1)
-        angles = {r"$\gamma$": arrays["angles"][:, 0], r"$\beta$": arrays["angles"][:, 1]}
-        curves(right, number, angles, xlabel="layer", ylabel="angle", title="angles")
+        lines, colours = {}, {}
+        for k, (name, colour) in enumerate(((r"$\gamma$", COLOURS[2]), (r"$\beta$", COLOURS[3]))):
+            lines |= {name: arrays["angles"][:, k], f"{name}, start": arrays["start"][:, k]}
+            colours |= {name: colour, f"{name}, start": colour}
+        dashed = tuple(name for name in lines if "start" in name)
+        curves(
+            right,
+            number,
+            lines,
+            xlabel="layer",
+            ylabel="angle",
+            title="angles",
+            dashed=dashed,
+            colours=colours,
+            points=True,
+        )
+        right.locator_params(axis="x", integer=True)
         return figure
 
 

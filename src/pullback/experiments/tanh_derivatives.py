@@ -9,7 +9,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from pullback.plots import curves, new_figure
-from pullback.runs import Experiment, Result, Run, option
+from pullback.runs import Experiment, Quantity, Result, Run, option
 
 _LARGEST_ERROR = 1e5  # relative, over the precision
 
@@ -52,11 +52,17 @@ class TanhDerivatives(Experiment):
         values = np.stack([jax.jit(jax.vmap(f))(problem) for f in derivatives])
         exact = tanh_polynomials(self.order, problem)
         errors = np.abs(values - exact).max(axis=1) / np.abs(exact).max(axis=1)
+        k = int(errors.argmax())
+        place = f"x = {problem[np.abs(values[k] - exact[k]).argmax()]:.3g}, derivative {k}"
         run.log(f"{self.order} derivatives at {self.points} points")
         right = bool(errors.max() <= _LARGEST_ERROR * np.finfo(values.dtype).eps)  # not so if it is NaN
         return Result(
             arrays={"x": problem, "derivatives": values, "exact": exact},
-            summary={f"error_{k}": errors[k] for k in range(1, self.order + 1)} | {"max_error": errors.max()},
+            summary={"max_error": Quantity(errors.max(), f"largest error, relative, at {place}", digits=2)}
+            | {
+                f"error_{k}": Quantity(errors[k], f"largest error of derivative {k}, relative", digits=2)
+                for k in range(1, self.order + 1)
+            },
             converged=right,
             message="" if right else f"The derivatives miss the polynomials by {errors.max():.1e}: a smaller --order.",
         )

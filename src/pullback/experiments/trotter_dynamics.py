@@ -14,8 +14,8 @@ from pullback.circuits import Circuit, TimeEvolution, commuting_sets, entangleme
 from pullback.core import InputError
 from pullback.experiments._hamiltonian_file import read_paulis
 from pullback.operators import PauliSum, Terms, transverse_ising
-from pullback.plots import curves, new_figure
-from pullback.runs import Experiment, Result, Run, option
+from pullback.plots import COLOURS, curves, new_figure
+from pullback.runs import Experiment, Quantity, Result, Run, option
 
 _LARGEST = 18  # qubits
 _DRIFT = 1e-8  # of the energy in the exact evolution, over the norm of H
@@ -146,11 +146,18 @@ class TrotterDynamics(Experiment):
         errors = np.array([_errors(flow, ones, psi, final["psi"][0], self.time, counts) for flow in flows[1:]])
         fits = [_slope(self.time / counts, e) for e in errors]
         values, slopes = np.asarray(final["values"]), np.asarray(final["slopes"])
-        summary: dict[str, Any] = {"commuting_sets": "; ".join(labels)}
-        for j, k in enumerate(self.orders):
-            summary[f"fitted_order_{k}"] = fits[j]
-            summary[f"infidelity_{k}"] = float(final["infidelity"][-1, j + 1])
-            summary[f"sensitivity_error_{k}"] = float(np.abs(slopes[:, j + 1] - slopes[:, 0]).max())
+        summary: dict[str, Any] = {}
+        for j, k in enumerate(self.orders, 1):
+            missed, of = final["infidelity"][-1, j], f"order {k}"
+            summary[f"infidelity_{k}"] = Quantity(missed, f"1 − |<exact|ψ>|² at T, {of}", digits=3)
+            off = np.abs(values[:, j, 0] - values[:, 0, 0])
+            where = f"{of}, at t = {tau * off.argmax():.3g}"
+            summary[f"magnetisation_error_{k}"] = Quantity(off.max(), f"largest deviation of <M>, {where}", digits=3)
+            off = np.abs(slopes[:, j] - slopes[:, 0]).max(1)
+            where = f"{of}, at t = {tau * off.argmax():.3g}"
+            summary[f"sensitivity_error_{k}"] = Quantity(off.max(), f"largest deviation of ∂<M>, {where}", digits=3)
+            summary[f"fitted_order_{k}"] = Quantity(fits[j - 1], "slope of the error of the last state", digits=3)
+        summary["commuting_sets"] = Quantity("; ".join(labels), "letters of the strings in each set")
         arrays = {
             "t": tau * np.arange(self.steps + 1),
             "infidelity": np.asarray(final["infidelity"]),
@@ -172,23 +179,25 @@ class TrotterDynamics(Experiment):
         """Magnetisation, entropy, sensitivities; energy drift, infidelity, and errors against the step."""
         arrays, t = result.arrays, result.arrays["t"]
         names = self._names()
+        colours = dict(zip(names, ("#000000", *COLOURS)))
         figure, ((a, b, c), (d, e, f)) = new_figure(2, 3, width=13.0, height=7.0)
 
         def panel(axes, values, ylabel, title, first=0, **more):
             lines = {name: values[:, k] for k, name in enumerate(names) if k >= first}
-            curves(axes, t, lines, xlabel=r"time $t$", ylabel=ylabel, title=title, **more)
+            curves(axes, t, lines, xlabel=r"time $t$", ylabel=ylabel, title=title, colours=colours, **more)
 
         panel(a, arrays["magnetisation"], r"$\langle M\rangle$", "magnetisation", dashed=tuple(names[1:]))
         panel(b, arrays["entropy"], r"$S$ [nats]", "entanglement entropy of half the chain", dashed=tuple(names[1:]))
-        lines, dashed = {}, []
+        lines, dashed, of_sets = {}, [], {}
         for j, label in enumerate(result.summary["commuting_sets"].split("; ")):
             lines[f"{label}, exact"] = arrays["sensitivity"][:, 0, j]
             dashed.append(f"{label}, {names[-1]}")
             lines[dashed[-1]] = arrays["sensitivity"][:, -1, j]
+            colour = COLOURS[(len(names) - 1 + j) % len(COLOURS)]  # after those of the orders
+            of_sets |= {f"{label}, exact": colour, dashed[-1]: colour}
         title = "sensitivity to the strength of each set"
-        curves(
-            c, t, lines, xlabel=r"time $t$", ylabel=r"$\partial_s\langle M\rangle$", title=title, dashed=tuple(dashed)
-        )
+        ylabel = r"$\partial_s\langle M\rangle$"
+        curves(c, t, lines, xlabel=r"time $t$", ylabel=ylabel, title=title, dashed=tuple(dashed), colours=of_sets)
         drift = np.abs(arrays["energy"] - arrays["energy"][:1])
         panel(d, _positive(drift), r"$|E(t) - E(0)|$", "energy drift", first=1, yscale="log")
         panel(
@@ -199,12 +208,22 @@ class TrotterDynamics(Experiment):
             1,
             yscale="log",
         )
-        lines = {
-            f"{name}: slope {result.summary[f'fitted_order_{k}']:.2f}": errors
-            for name, k, errors in zip(names[1:], self.orders, arrays["errors"])
-        }
+        lines, of_slopes = {}, {}
+        for name, k, errors in zip(names[1:], self.orders, arrays["errors"]):
+            label = f"{name}: slope {result.summary[f'fitted_order_{k}']:.2f}"
+            lines[label], of_slopes[label] = errors, colours[name]
         ylabel = r"$|\psi - \psi_{exact}|$ at $T$"
-        curves(f, arrays["step_sizes"], lines, xlabel=r"step $\tau$", ylabel=ylabel, title="last state", yscale="log")
+        curves(
+            f,
+            arrays["step_sizes"],
+            lines,
+            xlabel=r"step $\tau$",
+            ylabel=ylabel,
+            title="last state",
+            yscale="log",
+            colours=of_slopes,
+            points=True,
+        )
         f.set_xscale("log", base=2)
         return figure
 
@@ -213,8 +232,7 @@ def _errors(flow, ones, psi, exact, time, counts):
     @jax.jit
     def error(count):
         last = jax.lax.fori_loop(0, count, lambda _, x: flow(x, ones, time / count), psi)
-        overlap = jnp.vdot(exact, last)
-        return jnp.linalg.norm(last - exact * overlap / jnp.abs(overlap))  # the identity in H is a phase
+        return jnp.linalg.norm(last - exact)
 
     return np.array([float(error(jnp.array(k))) for k in counts])
 

@@ -14,7 +14,7 @@ from pullback.core import RESULTS, InputError
 from pullback.experiments._hamiltonian_file import read_paulis
 from pullback.operators import PauliSum, heisenberg
 from pullback.plots import curves, new_figure
-from pullback.runs import LBFGS, Adam, Experiment, GradientDescent, Result, Run, minimise, option
+from pullback.runs import LBFGS, Adam, Experiment, GradientDescent, Quantity, Result, Run, minimise, option
 
 _OPTIMISERS = {"gd": "gradient descent", "adam": "Adam", "lbfgs": "L-BFGS"}
 _MOST = 24  # qubits of a run
@@ -102,7 +102,9 @@ class VQE(Experiment):
             return expect(hamiltonian, circuit.with_parameters(theta))
 
         certificate = jax.jit(lambda theta: round_trip_error(circuit.with_parameters(theta)))
-        summary: dict[str, Any] = {"exact_energy": exact}
+        heights: dict[str, Any] = {}
+        energies: dict[str, Any] = {}
+        certificates: dict[str, Any] = {}
         arrays: dict[str, Any] = {}
         failures, misses = [], []
         for name in self.optimiser:
@@ -120,11 +122,14 @@ class VQE(Experiment):
             missed = float(certificate(found.x))
             arrays |= {f"energy_{name}": found.history, f"gradient_{name}": found.gradient_history}
             arrays[f"parameters_{name}"] = np.asarray(found.x)
-            summary |= {f"energy_{name}": found.loss, f"error_{name}": found.loss - exact}
+            of = _OPTIMISERS[name]
+            if np.isfinite(exact):
+                heights[f"error_{name}"] = Quantity(found.loss - exact, f"E − E0 by {of}", digits=3)
+            energies[f"energy_{name}"] = Quantity(found.loss, f"energy by {of}, after {found.steps} steps", digits=9)
             if not (found.loss - exact if np.isfinite(exact) else found.gradient_norm) <= self.tol:
                 height = f"{found.loss - exact:.3g} above it, " if np.isfinite(exact) else ""
                 misses.append(f"{_OPTIMISERS[name]} {height}gradient {found.gradient_norm:.1e}, {found.steps} steps")
-            summary[f"certificate_{name}"] = missed
+            certificates[f"certificate_{name}"] = Quantity(missed, "round trip through its circuit", digits=2)
             if found.result == RESULTS.nonfinite:
                 failures.append(f"{_OPTIMISERS[name]}: {found.message}")
             if missed > _LARGEST_ERROR:
@@ -139,6 +144,8 @@ class VQE(Experiment):
                 "--max-steps, another --learning-rate or --optimiser, other first angles (--seed, or those of "
                 "--circuit: zeros are often a stationary point), or a circuit that reaches more states (--layers)."
             )
+        ground = {"exact_energy": Quantity(exact, "ground energy E0, by Lanczos", digits=9)}
+        summary = heights | ground | energies | certificates
         return Result(arrays=arrays, summary=summary, converged=not failures, message=" ".join(failures))
 
     def plot(self, result: Result) -> Figure:

@@ -3,8 +3,20 @@
 from pullback.plots._circuit import circuit_diagram
 from pullback.plots._discs import discs
 from pullback.plots._field import field
-from pullback.plots._figure import new_figure
+from pullback.plots._figure import COLOURS, new_figure
+from pullback.plots._graph import graph
 from pullback.plots._levels import levels, place_values
 from pullback.plots._lines import convergence, curves
 
-__all__ = ["circuit_diagram", "new_figure", "curves", "convergence", "levels", "place_values", "discs", "field"]
+__all__ = [
+    "COLOURS",
+    "circuit_diagram",
+    "new_figure",
+    "curves",
+    "convergence",
+    "levels",
+    "place_values",
+    "discs",
+    "field",
+    "graph",
+]

@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 # Okabe and Ito's colours, told apart by colour-blind eyes; yellow is left out as too faint for a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
+GREY = "#777777"  # of what is not the subject: tolerances, starts, axes
+
 STYLE: Any = {
     "axes.prop_cycle": cycler(color=COLOURS),
     "axes.spines.top": False,

@@ -8,11 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from pullback.plots._figure import COLOURS, STYLE
+from pullback.plots._figure import COLOURS, GREY, STYLE
 
 _WIDTH = 0.8  # of a column of levels; the distance of columns is 1
 _GAP = 0.06  # between the dashes of a multiplet, at most
 _FILLED: Any = {"linestyle": "", "marker": "o", "markersize": 4}
+_CROSS: Any = {"linestyle": "", "marker": "x", "markersize": 4, "alpha": 0.6}
 _OPEN: Any = {"linestyle": "", "marker": "o", "markersize": 9, "fillstyle": "none"}
 
 
@@ -38,7 +39,7 @@ def levels(
     with matplotlib.rc_context(STYLE):
         for column, values in enumerate(columns.values()):
             for energy, first, last in _dashes(values, same * np.ptp(everything)):
-                ax.plot([column + first, column + last], [energy, energy], color=COLOURS[column % len(COLOURS)], lw=1.0)
+                ax.plot([column + first, column + last], [energy, energy], color="#333333", lw=1.0)
         ax.set_xticks(range(len(columns)), list(columns))
         ax.grid(visible=False, axis="x")
         ax.set(xlim=(-0.6, len(columns) - 0.4), ylabel=ylabel, title=title)
@@ -51,6 +52,7 @@ def place_values(
     xlabel: str,
     ylabel: str,
     title: str = "",
+    starts: Mapping[str, ArrayLike] | None = None,
     references: Mapping[str, ArrayLike] | None = None,
     reference_label: str = "true",
 ) -> None:
@@ -62,19 +64,24 @@ def place_values(
         xlabel: label of the abscissa.
         ylabel: label of the ordinate.
         title: of the panel.
+        starts: label -> values from which the search for those of this family began, drawn as small crosses.
         references: label -> values that those of this family should have.
         reference_label: what these are, for the legend.
     """
-    references = references or {}
+    references, starts = references or {}, starts or {}
     with matplotlib.rc_context(STYLE):
         for i, (label, (positions, values)) in enumerate(families.items()):
             x, colour = np.asarray(positions), COLOURS[i % len(COLOURS)]
             ax.plot(x, np.asarray(values), color=colour, label=label, **_FILLED)
+            if label in starts:
+                ax.plot(x, np.asarray(starts[label]), color=colour, **_CROSS)
             if label in references:
                 ax.plot(x, np.asarray(references[label]), color=colour, **_OPEN)
         if references:
-            ax.plot([], [], color="#777777", label=reference_label, **_OPEN)
-        ax.axhline(0, color="#777777", linewidth=0.6)
+            ax.plot([], [], color=GREY, label=reference_label, **_OPEN)
+        if starts:
+            ax.plot([], [], color=GREY, label="start", **_CROSS)
+        ax.axhline(0, color=GREY, linewidth=0.6)
         ax.locator_params(axis="x", integer=True)
         ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
         ax.legend()

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from pullback.plots._figure import STYLE
+from pullback.plots._figure import GREY, STYLE
 
 
 def curves(
@@ -20,6 +20,8 @@ def curves(
     ylabel: str,
     title: str = "",
     dashed: tuple[str, ...] = (),
+    starts: tuple[str, ...] = (),
+    colours: Mapping[str, str] | None = None,
     yscale: Literal["linear", "log"] = "linear",
     points: bool = False,
 ) -> None:
@@ -33,6 +35,8 @@ def curves(
         ylabel: label of the ordinate.
         title: of the panel.
         dashed: labels of the curves drawn dashed, as references lying on top of others are.
+        starts: labels of the curves drawn dotted and grey: where a search began.
+        colours: label -> colour, for the same thing to have the same one in every panel; others take their turns.
         yscale: of the ordinate; logarithmic only if there is a positive value.
         points: mark the points, where they are few.
     """
@@ -41,7 +45,10 @@ def curves(
     marks = {"marker": "o", "markersize": 4} if points else {}
     with matplotlib.rc_context(STYLE):
         for label, y in ys.items():
-            ax.plot(np.asarray(x), np.asarray(y), "--" if label in dashed else "-", label=label, **marks)
+            style = ":" if label in starts else "--" if label in dashed else "-"
+            colour = GREY if label in starts else (colours or {}).get(label)
+            given = {} if colour is None else {"color": colour}
+            ax.plot(np.asarray(x), np.asarray(y), style, label=label, **given, **marks)
         ax.set(xlabel=xlabel, ylabel=ylabel, title=title, yscale=yscale)
         if len(ys) > 1:
             ax.legend()
@@ -70,6 +77,6 @@ def convergence(
     with matplotlib.rc_context(STYLE):
         ax.plot(np.asarray(steps), np.where(loss > 0, loss, np.nan))
         if tol is not None and tol > 0:
-            ax.axhline(tol, color="#777777", linestyle=":", label=f"tolerance {tol:.0e}")
+            ax.axhline(tol, color=GREY, linestyle=":", label=f"tolerance {tol:.0e}")
             ax.legend()
         ax.set(xlabel="step", ylabel=ylabel, title=title, yscale="log" if np.any(loss > 0) else "linear")

@@ -5,7 +5,7 @@ from pullback.runs._experiment import Experiment
 from pullback.runs._minimise import Minimum, minimise
 from pullback.runs._optimisers import LBFGS, Adam, GradientDescent, Loss, Optimiser, Point
 from pullback.runs._option import option
-from pullback.runs._result import Result
+from pullback.runs._result import Quantity, Result
 from pullback.runs._run import Run
 from pullback.runs._second_order import DampedEquations, GaussNewton, LeastSquares, Newton
 from pullback.runs._signals import Interrupted
@@ -16,6 +16,7 @@ __all__ = [
     "Experiment",
     "option",
     "Result",
+    "Quantity",
     "Run",
     # optimisation
     "minimise",

@@ -71,8 +71,9 @@ def resume(folder: Path, *, quiet: bool = False) -> Result:
             missing = not (folder / FIGURE).exists()
             if missing:
                 _draw(experiment, result, folder)
-            if not quiet:
-                print(f"{folder}: this run is finished{', its figure is drawn' if missing else ''}\n{result}")
+            display = choose_progress(quiet=quiet)
+            display.say(f"{folder}: this run is finished{', its figure is drawn' if missing else ''}")
+            display.present(result)
             return result
         require_device()
         then, now = config["versions"], versions()
@@ -108,7 +109,8 @@ def _work(experiment: Experiment, problem: Any, folder: Path, *, quiet: bool, op
             run.log(opening)
             result = experiment.run(problem, run)
             result.save(folder / RESULT)
-            run.log(f"{result}\n{time.monotonic() - start:.1f} s")
+            run.present(result)
+            run.log(f"{time.monotonic() - start:.1f} s")
             run.log(f"figure: {_draw(experiment, result, folder)}")
             return result
         except KeyboardInterrupt as interruption:

@@ -1,10 +1,12 @@
-"""What the user sees while a loop works: a bar in a terminal, a line now and then in a pipe, or nothing."""
+"""What the user sees of a run: a bar and a table in a terminal, plain lines in a pipe, or nothing."""
 
 import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, runtime_checkable
+
+from pullback.runs._result import Result
 
 Show = Callable[[int, Mapping[str, float]], None]
 
@@ -19,6 +21,10 @@ class Progress(Protocol):
         """Shows a line of text."""
         ...
 
+    def present(self, result: Result) -> None:
+        """Shows the summary of a result."""
+        ...
+
     def task(self, name: str, max_steps: int) -> contextlib.AbstractContextManager[Show]:
         """A context in which `show(step, metrics)` reports the loop `name`."""
         ...
@@ -29,6 +35,9 @@ class Silent:
 
     def say(self, text: str) -> None:
         del text
+
+    def present(self, result: Result) -> None:
+        del result
 
     @contextlib.contextmanager
     def task(self, name: str, max_steps: int) -> Iterator[Show]:
@@ -48,6 +57,9 @@ class Lines:
                 print(text, flush=True)
             except OSError:  # nobody reads any more, as behind `| head`: the run goes on
                 self._heard = False
+
+    def present(self, result: Result) -> None:
+        self.say(str(result))
 
     @contextlib.contextmanager
     def task(self, name: str, max_steps: int) -> Iterator[Show]:
@@ -77,6 +89,19 @@ class Bar:
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def present(self, result: Result) -> None:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for style in ("cyan", "bold", "dim"):
+            table.add_column(style=style, overflow="fold")
+        for row in result.rows():
+            table.add_row(*map(Text, row))
+        self._console.print(table)
+        if not result.converged:
+            self._console.print(Text(f"not converged: {result.message}", style="red"), soft_wrap=True)
 
     @contextlib.contextmanager
     def task(self, name: str, max_steps: int) -> Iterator[Show]:

@@ -20,6 +20,7 @@ from pullback.runs._files import CONFIG, FIGURE, LOG, METRICS, RESULT, append, r
 from pullback.runs._metrics import Metrics
 from pullback.runs._pace import Pace
 from pullback.runs._progress import Progress, Silent
+from pullback.runs._result import Result
 from pullback.runs._signals import Interrupted, StopSignal
 
 
@@ -49,6 +50,11 @@ class Run:
         """Appends `text` to `log.txt` and shows it (unless the run is quiet)."""
         self.note(text)
         self._progress.say(text)
+
+    def present(self, result: Result) -> None:
+        """Appends the summary of a result to `log.txt` and shows it."""
+        self.note(str(result))
+        self._progress.present(result)
 
     def note(self, text: str) -> None:
         """Appends `text` to `log.txt` only."""

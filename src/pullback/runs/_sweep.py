@@ -243,7 +243,8 @@ def _work(folder: Path, described: _Sweep, finish: "_Finish", *, show: Sequence[
         raise Interrupted(message) from interruption
     table = _table(folder, described, errors)
     _write(folder, table, list(described.over), show)
-    progress.say(f"{table}\ntable: {folder / TABLE}\nfigure: {folder / FIGURE}")
+    progress.present(table)
+    progress.say(f"table: {folder / TABLE}\nfigure: {folder / FIGURE}")
     return table
 
 
