@@ -80,3 +80,9 @@ def finite(x: Array, message: Callable[[], str]) -> None:
     """Refuses NaN and infinities, of an input or of a result; skipped for traced values."""
     if not isinstance(x, Tracer) and not np.isfinite(np.asarray(x)).all():
         raise InputError(message())
+
+
+def degeneracy_tol(tol: float | None) -> None:
+    """Refuses a negative distance of levels."""
+    if tol is not None and not tol >= 0:
+        raise InputError(f"degeneracy_tol must be non-negative, got {tol}.")

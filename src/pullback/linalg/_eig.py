@@ -17,8 +17,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Inexact
 
 from pullback.linalg import _checks
+from pullback.linalg._batch import over_batch
 from pullback.linalg._clusters import same_cluster
-from pullback.linalg._eigh import check_tol, over_batch, solve_off_block
+from pullback.linalg._eigh import solve_off_block
 from pullback.linalg._units import in_units
 
 
@@ -65,7 +66,7 @@ def eig(a: Inexact[Array, "*batch n n"], *, left: bool = False, degeneracy_tol: 
         -0.7500000000
     """
     a = _checks.square("eig", a)
-    check_tol(degeneracy_tol)
+    _checks.degeneracy_tol(degeneracy_tol)
     w, v = over_batch(partial(_eig, degeneracy_tol), a, "(n,n)->(n),(n,n)")
     if left:
         return w, jnp.conj(jnp.swapaxes(jnp.linalg.inv(v), -1, -2)), v

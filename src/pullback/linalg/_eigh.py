@@ -36,6 +36,7 @@ from jaxtyping import Array, Float, Inexact, Shaped
 from pullback import elementary
 from pullback.core import InputError
 from pullback.linalg import _checks
+from pullback.linalg._batch import over_batch
 from pullback.linalg._spectral import decomposed
 
 
@@ -84,7 +85,7 @@ def eigh(
         0.037037
     """
     a = _checks.hermitian("eigh", a)
-    check_tol(degeneracy_tol)
+    _checks.degeneracy_tol(degeneracy_tol)
     if b is None:
         if overlap_threshold is not None:
             raise InputError("eigh: overlap_threshold is for the generalized problem; pass b.")
@@ -214,12 +215,3 @@ def _eigvalsh_jvp(primals, tangents):
     (a,), (da,) = primals, tangents
     w, v = _eigh(None, a)
     return w, jnp.sum(v.conj() * (da @ v), axis=0).real
-
-
-def over_batch(fun, a, signature):
-    return fun(a) if a.ndim == 2 else jnp.vectorize(fun, signature=signature)(a)
-
-
-def check_tol(tol):
-    if tol is not None and not tol >= 0:
-        raise InputError(f"degeneracy_tol must be non-negative, got {tol}.")

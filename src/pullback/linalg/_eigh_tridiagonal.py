@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 
 from pullback.core import InputError, vary_like, whole_number
 from pullback.linalg import _checks
-from pullback.linalg._eigh import blocks, check_tol, solve_off_block
+from pullback.linalg._eigh import blocks, solve_off_block
 
 
 def eigh_tridiagonal(
@@ -71,7 +71,7 @@ def eigh_tridiagonal(
     dtype = jnp.result_type(d, e)
     if jnp.issubdtype(dtype, jnp.complexfloating):
         raise InputError("eigh_tridiagonal needs real d and e; use eigh for complex matrices.")
-    check_tol(degeneracy_tol)
+    _checks.degeneracy_tol(degeneracy_tol)
     fun = partial(_eigh_tridiagonal, k, degeneracy_tol)
     d, e = vary_like((d.astype(dtype), e.astype(dtype)))
     if d.ndim == e.ndim == 1:

@@ -17,7 +17,7 @@ from jaxtyping import Array, Inexact
 
 from pullback.core import InputError, linear_map
 from pullback.linalg import _checks
-from pullback.linalg._eigh import over_batch
+from pullback.linalg._batch import over_batch
 
 _SQUARINGS = 64  # at most: norms up to 1e20
 _PADE = [1.0]  # coefficients of the [13/13] Padé approximant; good to rounding up to the norm _PADE_REACH

@@ -24,7 +24,7 @@ from jaxtyping import Array, Complex, Float, Inexact
 from pullback import elementary
 from pullback.core import InputError, complex_dtype
 from pullback.linalg import _checks
-from pullback.linalg._eigh import over_batch
+from pullback.linalg._batch import over_batch
 from pullback.linalg._forms import form, hoisted, in_eigenbasis
 from pullback.linalg._schur_parlett import schur_parlett
 from pullback.linalg._units import in_units

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Inexact
 
 from pullback.core import InputError, vary_like
 from pullback.linalg import _checks
-from pullback.linalg._eigh import over_batch
+from pullback.linalg._batch import over_batch
 
 _SMALL = 4
 

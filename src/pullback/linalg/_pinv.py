@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Inexact, Int
 
 from pullback.core import InputError
 from pullback.linalg import _checks
-from pullback.linalg._eigh import over_batch
+from pullback.linalg._batch import over_batch
 from pullback.linalg._svd import Keep, decompose
 
 

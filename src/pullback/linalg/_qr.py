@@ -27,7 +27,7 @@ from jaxtyping import Array, Inexact
 from pullback import elementary
 from pullback.core import InputError, nearest
 from pullback.linalg import _checks
-from pullback.linalg._eigh import over_batch
+from pullback.linalg._batch import over_batch
 
 
 @overload

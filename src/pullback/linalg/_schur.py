@@ -23,8 +23,8 @@ from jaxtyping import Array, Inexact
 
 from pullback.core import InputError, complex_dtype
 from pullback.linalg import _checks
+from pullback.linalg._batch import over_batch
 from pullback.linalg._clusters import same_cluster
-from pullback.linalg._eigh import check_tol, over_batch
 from pullback.linalg._sylvester import solve_columns
 from pullback.linalg._units import in_units
 
@@ -58,7 +58,7 @@ def schur(
         InputError: `a` is not square, an unknown output, or (outside `jit`) not finite.
     """
     a = _checks.square("schur", a)
-    check_tol(degeneracy_tol)
+    _checks.degeneracy_tol(degeneracy_tol)
     if output not in ("real", "complex"):
         raise InputError(f"schur: output must be 'real' or 'complex', got {output!r}.")
     if output == "complex":

@@ -9,14 +9,10 @@ A density matrix at a fixed number of electrons N has a chemical potential μ(A)
     N = tr f((A − μ)/T),
 
 whose derivatives are those of this equation; the value comes from bisection on the levels.
-
-Sources: N. D. Mermin, Phys. Rev. 137, A1441 (1965) (Fermi-Dirac); N. Marzari, D. Vanderbilt et al., Phys. Rev. Lett.
-82, 3296 (1999), arXiv:cond-mat/9903147 (cold smearing).
 """
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Literal
 
 import equinox as eqx
 import jax
@@ -25,12 +21,18 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Inexact
 
-from pullback.core import InputError, is_live, nearest, result_type, whole_number
+from pullback.core import InputError, is_live, result_type, whole_number
 from pullback.linalg import _checks
 from pullback.linalg._forms import form, hoisted, in_eigenbasis, product
-
-Smearing = Literal["fermi", "gaussian", "cold"]
-Scalar = Float[Array, ""] | float | int | np.number
+from pullback.linalg._occupations import (
+    Scalar,
+    Smearing,
+    bisect,
+    check_electrons,
+    check_number,
+    check_temperature,
+    occupation_function,
+)
 
 
 class Spectral(eqx.Module):
@@ -84,9 +86,9 @@ class Spectral(eqx.Module):
         self, n_electrons: Scalar, temperature: Scalar, smearing: Smearing = "fermi"
     ) -> Float[Array, "*batch"]:
         """The chemical potential at which the occupations of the levels sum to `n_electrons`."""
-        occupation = _occupation_function(smearing)
-        _check_temperature(temperature)
-        _check_electrons(n_electrons, self.w.shape[-1], open_interval=True)
+        occupation = occupation_function(smearing)
+        check_temperature(temperature)
+        check_electrons(n_electrons, self.w.shape[-1], open_interval=True)
         n, temperature = (jnp.asarray(x, self.w.dtype) for x in (n_electrons, temperature))
         return self._each(partial(_chemical_potential, occupation, n, temperature), "()")
 
@@ -101,9 +103,9 @@ class Spectral(eqx.Module):
         """Σ_i f(w_i) u_i u_i†, as `density_matrix`."""
         if (mu is None) == (n_electrons is None):
             raise InputError("density_matrix needs either mu or n_electrons.")
-        occupation = _occupation_function(smearing)
-        _check_temperature(temperature)
-        _is_number("mu", 0 if mu is None else mu)
+        occupation = occupation_function(smearing)
+        check_temperature(temperature)
+        check_number("mu", 0 if mu is None else mu)
         # As Python numbers: inside jit every array is traced, and would hide what its value is.
         if not isinstance(temperature, Tracer) and float(temperature) == 0:
             return self._zero_temperature(mu, n_electrons)
@@ -111,7 +113,7 @@ class Spectral(eqx.Module):
         if mu is not None:
             mu = jnp.asarray(mu, self.w.dtype)
             return self.apply(lambda x: occupation((x - mu) / t))
-        _check_electrons(n_electrons, self.w.shape[-1], open_interval=True)
+        check_electrons(n_electrons, self.w.shape[-1], open_interval=True)
         n = jnp.asarray(n_electrons, self.w.dtype)
         return self._each(partial(_density_matrix, occupation, n, t))
 
@@ -121,7 +123,7 @@ class Spectral(eqx.Module):
             return self.apply(lambda x: jnp.where(x < mu, 1.0, 0.0).astype(x.dtype))
         if isinstance(n_electrons, Tracer):
             raise InputError("density_matrix: at temperature 0 n_electrons must be a plain number; it selects levels.")
-        _check_electrons(n_electrons, self.w.shape[-1])
+        check_electrons(n_electrons, self.w.shape[-1])
         count = float(n_electrons)
         if count != round(count):
             raise InputError(
@@ -298,7 +300,7 @@ def _occupied(occupation):
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _chemical_potential(occupation, n_electrons, temperature, a, w, u):
     del a, u
-    return _bisect(occupation, n_electrons.astype(w.dtype), temperature.astype(w.dtype), w)
+    return bisect(occupation, n_electrons.astype(w.dtype), temperature.astype(w.dtype), w)
 
 
 @partial(_chemical_potential.defjvp, symbolic_zeros=True)
@@ -337,85 +339,3 @@ def _response(occupation, argument):
         return jax.jvp(lambda *p: f(x, *p), parameters, tangents)[1]
 
     return slope
-
-
-@partial(jax.jit, static_argnums=0)
-def _bisect(occupation, n_electrons, temperature, w):
-    """The middle of the interval on which the occupations of the levels w sum to n_electrons."""
-    resolution = 4 * w.size * jnp.finfo(w.dtype).eps
-
-    def excess(mu):
-        return jnp.sum(occupation((w - mu) / temperature)) - n_electrons
-
-    # Tails of all smearings are below 1e-16 of an electron at 40 temperatures.
-    outside = 40 * temperature + jnp.finfo(w.dtype).eps * jnp.max(jnp.abs(w))
-    bracket = w[0] - outside - jnp.ptp(w), w[-1] + outside + jnp.ptp(w)
-
-    def edge(is_above):
-        def halve(_, bounds):
-            low, high = bounds
-            middle = (low + high) / 2
-            above = is_above(excess(middle))
-            return jnp.where(above, low, middle), jnp.where(above, middle, high)
-
-        return jax.lax.fori_loop(0, 100, halve, bracket)
-
-    left = edge(lambda x: x >= -resolution)[1]
-    right = edge(lambda x: x > resolution)[0]
-    middle = (left + right) / 2
-    # Cold smearing is not monotonic: between two roots the middle is none.
-    return jnp.where(jnp.abs(excess(middle)) <= 8 * resolution, middle, left)
-
-
-@jax.custom_jvp
-def _logistic(x):
-    return jax.nn.sigmoid(x)
-
-
-@_logistic.defjvp
-def _logistic_jvp(primals, tangents):
-    (x,), (dx,) = primals, tangents
-    # Not y (1 − y), which has no digits left where the level is full. Higher orders may be the built-in ones.
-    return _logistic(x), jax.nn.sigmoid(x) * jax.nn.sigmoid(-x) * dx
-
-
-def _fermi(x):
-    return _logistic(-x)
-
-
-def _gaussian(x):
-    return jax.scipy.special.erfc(x) / 2
-
-
-def _cold(x):
-    y = -x - 2**-0.5
-    return jax.scipy.special.erfc(-y) / 2 + jnp.exp(-(y**2)) / (2 * jnp.pi) ** 0.5
-
-
-_OCCUPATIONS = {"fermi": _fermi, "gaussian": _gaussian, "cold": _cold}
-
-
-def _occupation_function(smearing):
-    if smearing not in _OCCUPATIONS:
-        raise InputError(f"unknown smearing {smearing!r}.{nearest(smearing, list(_OCCUPATIONS))}")
-    return _OCCUPATIONS[smearing]
-
-
-def _check_temperature(temperature):
-    _is_number("temperature", temperature)
-    if not isinstance(temperature, Tracer) and not float(temperature) >= 0:
-        raise InputError(f"temperature must not be negative, got {temperature}.")
-
-
-def _check_electrons(n_electrons, n, open_interval=False):
-    _is_number("n_electrons", n_electrons)
-    if not isinstance(n_electrons, Tracer):
-        count = float(n_electrons)
-        if not 0 <= count <= n or (open_interval and count in (0, n)):
-            kind = "strictly between" if open_interval else "from"
-            raise InputError(f"n_electrons must be {kind} 0 and the number of levels {n}, got {n_electrons}.")
-
-
-def _is_number(name, x):
-    if jnp.shape(x) != ():
-        raise InputError(f"{name} must be one number, got shape {jnp.shape(x)}; vmap over it for several.")

@@ -32,7 +32,7 @@ from jaxtyping import Array, Float, Inexact
 
 from pullback.core import InputError
 from pullback.linalg import _checks
-from pullback.linalg._eigh import over_batch
+from pullback.linalg._batch import over_batch
 from pullback.linalg._norms import sum_of_kept, zero_tolerance
 from pullback.linalg._spectral import decomposed
 from pullback.linalg._svd import Keep, decompose

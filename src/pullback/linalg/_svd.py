@@ -36,7 +36,8 @@ from jaxtyping import Array, Bool, Float, Inexact
 
 from pullback.core import InputError, whole_number
 from pullback.linalg import _checks
-from pullback.linalg._eigh import blocks, check_tol, over_batch
+from pullback.linalg._batch import over_batch
+from pullback.linalg._eigh import blocks
 
 
 def svd(
@@ -61,7 +62,7 @@ def svd(
         InputError: `a` is not a matrix, or (outside `jit`) not finite.
     """
     a = _checks.matrix("svd", a)
-    check_tol(degeneracy_tol)
+    _checks.degeneracy_tol(degeneracy_tol)
     fun = partial(decompose, degeneracy_tol, full_matrices, Keep())
     return over_batch(fun, a, "(m,n)->(m,k),(l),(o,n)")
 
@@ -103,7 +104,7 @@ def svd_truncated(
             `jit`; `a` is not a matrix, or (outside `jit`) not finite.
     """
     a = _checks.matrix("svd_truncated", a)
-    check_tol(degeneracy_tol)
+    _checks.degeneracy_tol(degeneracy_tol)
     if cutoff is not None and rank is None:
         rank = _rank_above(a, cutoff)
     elif rank is None or cutoff is not None:
