@@ -195,7 +195,7 @@ class FidelitySusceptibility(Experiment):
                 lines | exact,
                 xlabel="$g$",
                 ylabel=label,
-                title=title,
+                title=f"{title}, maxima ringed" if name == "chi" else title,
                 dashed=tuple(exact),
                 colours=dict.fromkeys(exact, "black"),
             )

@@ -159,22 +159,21 @@ class InverseSchrodinger(Experiment):
         if "y" in arrays:
             return self._plot_maps(result)
         figure, (left, middle, right) = plots.new_figure(1, 3, width=12.5, height=3.6)
-        one = arrays["states"].size == 1
         labels = [f" {state}" if arrays["states"].size > 1 else "" for state in arrays["states"]]
-        # What is found is black, or dashed in the colour of its state, on top of what it should be.
-        colours = {"found": "#000000"}
+        # What is found is black and dashed, on top of what it should be; one entry of the legend is enough.
+        found = ["found", *(f"_found{label}" for label in labels[1:])]
+        colours = dict.fromkeys(found, "black")
         for label, colour in zip(labels, itertools.cycle(plots.COLOURS[:-1])):
-            colours |= {f"{what}{label}": colour for what in ("target", "exact inversion")}
-            colours |= {} if one else {f"found{label}": "#000000"}
+            colours |= {f"target{label}": colour, f"exact inversion{label}": colour}
         plots.curves(
             left,
             arrays["x"],
             {f"target{label}": rho for label, rho in zip(labels, arrays["target_density"])}
-            | {f"found{label}": rho for label, rho in zip(labels, arrays["density"])},
+            | dict(zip(found, arrays["density"])),
             xlabel="$x$ / bohr",
             ylabel=r"density / bohr$^{-1}$",
             title="densities",
-            dashed=tuple(f"found{label}" for label in labels),
+            dashed=tuple(found),
             colours=colours,
         )
         inside = np.isfinite(arrays["inversion"]).any(axis=0)
@@ -196,7 +195,7 @@ class InverseSchrodinger(Experiment):
         if drawn.max() > 100 * np.median(drawn):  # walls at a discontinuity of the density
             linear = 10.0 ** np.ceil(np.log10(max(np.median(drawn), 1e-3)))
             middle.set_yscale("symlog", linthresh=linear)
-            middle.set_ylabel(f"potential / hartree (logarithmic beyond ±{linear:g})")
+            middle.set_ylabel(f"potential / hartree\n(logarithmic beyond ±{linear:g})")
         plots.convergence(
             right,
             np.arange(arrays["history"].size),
@@ -356,7 +355,7 @@ def _largest(
     place = np.unravel_index(int(jnp.argmax(off)), [line.size for line in _axes(grid).values()])
     there = float(potential[jnp.argmax(off)])
     where = ", ".join(f"{name} = {float(line[i]):.4g}" for (name, line), i in zip(_axes(grid).items(), place))
-    return Quantity(jnp.max(off), f"largest {what}, at {where}, V = {there:.4g}", "hartree", digits=3)
+    return Quantity(jnp.max(off), f"largest {what}, at {where} bohr, where V = {there:.4g}", "hartree", digits=3)
 
 
 def _axes(grid: sch.Grid | sch.ProductGrid) -> dict[str, Array]:

@@ -159,9 +159,18 @@ class VQE(Experiment):
         energies = {label: _padded(values, longest) for label, values in energies.items()}
         known = np.isfinite(exact)
         line = {"exact": np.full(len(steps), exact)} if known else {}
-        curves(left, steps, energies | line, xlabel="step", ylabel="energy", title="energy", dashed=tuple(line))
+        curves(
+            left,
+            steps,
+            energies | line,
+            xlabel="step",
+            ylabel="energy",
+            title="energy",
+            dashed=tuple(line),
+            colours=dict.fromkeys(line, "black"),
+        )
         if known:
-            errors = {label: values - exact for label, values in energies.items()}
+            errors = {label: np.where(v > exact, v - exact, np.nan) for label, v in energies.items()}  # else rounding
             title = "above the ground state"
             curves(middle, steps, errors, xlabel="step", ylabel=r"$E - E_0$", title=title, yscale="log")
         else:

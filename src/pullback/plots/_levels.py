@@ -13,6 +13,7 @@ from pullback.plots._figure import COLOURS, GREY, STYLE
 _WIDTH = 0.8  # of a column of levels; the distance of columns is 1
 _GAP = 0.06  # between the dashes of a multiplet, at most
 _FILLED: Any = {"linestyle": "", "marker": "o", "markersize": 4}
+_BESIDE = 0.06  # of the distance of two places
 _CROSS: Any = {"linestyle": "", "marker": "x", "markersize": 4, "alpha": 0.6}
 _OPEN: Any = {"linestyle": "", "marker": "o", "markersize": 9, "fillstyle": "none"}
 
@@ -71,7 +72,8 @@ def place_values(
     references, starts = references or {}, starts or {}
     with matplotlib.rc_context(STYLE):
         for i, (label, (positions, values)) in enumerate(families.items()):
-            x, colour = np.asarray(positions), COLOURS[i % len(COLOURS)]
+            # A little beside each other: families share their places.
+            x, colour = np.asarray(positions) + _BESIDE * (i - (len(families) - 1) / 2), COLOURS[i % len(COLOURS)]
             ax.plot(x, np.asarray(values), color=colour, label=label, **_FILLED)
             if label in starts:
                 ax.plot(x, np.asarray(starts[label]), color=colour, **_CROSS)
@@ -84,7 +86,7 @@ def place_values(
         ax.axhline(0, color=GREY, linewidth=0.6)
         ax.locator_params(axis="x", integer=True)
         ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
-        ax.legend()
+        ax.legend(frameon=True, framealpha=0.9, edgecolor="none")  # over the lines of the axes
 
 
 def _dashes(values: np.ndarray, tol: float) -> list[tuple[float, float, float]]:
