@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from pullback.plots import convergence, curves, new_figure
+from pullback.plots import convergence, curves, graph, new_figure
 
 
 def test_curves_draw_their_data_and_labels():
@@ -22,6 +22,28 @@ def test_curves_draw_their_data_and_labels():
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     assert buffer.getvalue().startswith(b"\x89PNG")
+
+
+def test_one_thing_has_one_colour_and_a_start_is_grey_and_dotted():
+    _, (a, b) = new_figure(1, 2)
+    colours = {"exact": "#000000", "order 1": "#123456"}
+    x = np.arange(3.0)
+    curves(a, x, {"start": x, "exact": x, "order 1": x}, xlabel="", ylabel="", starts=("start",), colours=colours)
+    curves(b, x, {"order 1": x}, xlabel="", ylabel="", colours=colours)
+    assert [line.get_color() for line in a.lines] == ["#777777", "#000000", "#123456"]
+    assert a.lines[0].get_linestyle() == ":" and b.lines[0].get_color() == "#123456"
+
+
+def test_a_graph_has_its_names_weights_and_cut():
+    figure, ax = new_figure()
+    edges, weights = np.array([[0, 1], [1, 2], [0, 2]]), np.array([1.0, 2.5, 1.0])
+    graph(ax, ["a", "Schwäbisch Gmünd", "$x$ " * 20], edges, weights, side=np.array([0, 1, 0]), title="t")
+    colours = [line.get_color() for line in ax.lines[:3]]
+    assert colours[0] == colours[1] != colours[2]
+    texts = [text.get_text() for text in ax.texts]
+    assert texts[:3] == ["1", "2.5", "1"] and texts[3:5] == ["a", "Schwäbisch\nGmünd"]
+    assert texts[5].endswith("…") and len(texts[5]) < 30
+    figure.savefig(io.BytesIO(), format="png")
 
 
 def test_convergence_leaves_out_what_a_logarithm_cannot_show():

@@ -34,7 +34,17 @@ def test_values_and_references():
     families = {"bonds": ([0.5, 1.5], [1.0, 2.0]), "sites": ([0, 1, 2], [3.0, 4.0, 5.0])}
     place_values(ax, families, references={"sites": [3.0, 4.0, 6.0]}, xlabel="x", ylabel="y", reference_label="exact")
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [1, 2])
-    np.testing.assert_array_equal(ax.lines[1].get_xdata(), [0, 1, 2])
+    np.testing.assert_allclose(ax.lines[1].get_xdata(), [0, 1, 2], atol=0.05)  # beside the other family
+    np.testing.assert_array_equal(ax.lines[1].get_xdata(), ax.lines[2].get_xdata())
     np.testing.assert_array_equal(ax.lines[2].get_ydata(), [3, 4, 6])
     assert ax.lines[1].get_color() == ax.lines[2].get_color() != ax.lines[0].get_color()
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["bonds", "sites", "exact"]
+
+
+def test_starts_are_crosses_in_the_colour_of_their_family():
+    _, ax = new_figure()
+    place_values(ax, {"a": ([0], [1.0]), "b": ([0], [2.0])}, starts={"b": [3.0]}, xlabel="x", ylabel="y")
+    crosses = [line for line in ax.lines if line.get_marker() == "x" and len(line.get_ydata())]
+    assert [line.get_ydata().tolist() for line in crosses] == [[3.0]]
+    assert crosses[0].get_color() == ax.lines[1].get_color()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "start"]
