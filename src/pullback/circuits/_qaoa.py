@@ -29,7 +29,7 @@ def qaoa(cost: PauliSum, angles: Float[ArrayLike, "layers 2"], *, mixer: PauliSu
     Examples:
         >>> cut = PauliSum(2, {"": 0.5, "Z0 Z1": -0.5})  # of one edge; one layer is enough
         >>> from pullback.circuits import expect
-        >>> print(f"{expect(cut, qaoa(cut, [[jnp.pi / 2, jnp.pi / 8]])):.12f}")
+        >>> print(f"{expect(cut, qaoa(cut, jnp.array([[jnp.pi / 2, jnp.pi / 8]]))):.12f}")
         1.000000000000
     """
     n = hermitian_sum("qaoa", cost).n
