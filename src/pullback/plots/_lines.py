@@ -79,4 +79,5 @@ def convergence(
         if tol is not None and tol > 0:
             ax.axhline(tol, color=GREY, linestyle=":", label=f"tolerance {tol:.0e}")
             ax.legend()
+        ax.locator_params(axis="x", integer=True)
         ax.set(xlabel="step", ylabel=ylabel, title=title, yscale="log" if np.any(loss > 0) else "linear")
