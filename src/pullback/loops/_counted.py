@@ -1,0 +1,187 @@
+r"""`counted_scan`: a scan whose number of steps is known only when it runs, with derivatives in every mode.
+
+    x_{n+1}, y_n, s_n = step(x_n, u_n, p),      n = 0 … N−1,     N a traced number, at most a bound.
+
+JAX differentiates loops of a fixed length only. Here tangent and adjoint are loops of the same kind, at the stored
+states x_n:
+
+    dx_{n+1}, dy_n, ds_n = D step(x_n, u_n, p) [dx_n, du_n, dp],
+    λ_n, ū_n, p̄_n = D step(x_n, u_n, p)^T [λ_{n+1}, ȳ_n, s̄],       n = N−1 … 0,        p̄ = Σ p̄_n,
+
+so the family is closed, and every order of every mode follows. `core.linear_map` makes the two each other's transpose.
+The sums S = Σ s_n stand apart from the state, so that derivatives by the parameters are not stored for every step.
+
+Under `vmap` the loop is as long as that of the slowest member. The others stand still meanwhile, at their last state.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from equinox.internal import unvmap_max
+from jaxtyping import Array, Int, PyTree
+
+from pullback.core import instantiated, is_live, linear_map, vary_like
+
+Step = Callable[[PyTree, tuple, PyTree], tuple[PyTree, tuple, PyTree]]  # (x, us, p) -> (x', ys, s)
+Rows = Int[Array, " bound"] | None  # the row for each step; None: as many rows as steps, each its own
+
+
+class _Shape(NamedTuple):
+    """What is static: the bound, the direction, the number of rows of each output, whether states are returned."""
+
+    bound: int
+    reverse: bool
+    sizes: tuple[int, ...]
+    states: bool
+
+
+def counted_scan(
+    step: Step,
+    init: PyTree,
+    params: PyTree,
+    count: Int[Array, ""],
+    *,
+    bound: int,
+    inputs: tuple[tuple[PyTree, Rows], ...] = (),
+    outputs: tuple[tuple[int, Rows], ...] = (),
+) -> tuple[PyTree, tuple[PyTree, ...], PyTree]:
+    """(last state, outputs, sum) of the first `count` steps of a scan, as above.
+
+    Memory in reverse mode is that of `bound` states, and of nothing inside a step. A step may be a block of steps, a
+    `counted_scan` itself: it is recomputed in reverse mode.
+
+    Args:
+        step: (x, us, p) -> (x', ys, s), of inexact arrays: one input for each of `inputs`, one output for each of
+            `outputs`, and s, of which the sum is returned. It closes over nothing that is traced, and is harmless at
+            the last state, where members of a batch wait for others.
+        init: first state.
+        params: shared by all steps; leaves that are not inexact are held fixed.
+        count: number of steps, at most `bound`; not differentiated.
+        bound: a Python integer.
+        inputs: pairs of a pytree of arrays with rows, and the row that each step reads.
+        outputs: pairs of a number of rows, and the row to which each step adds; one beyond the end takes nothing.
+    """
+    data, into = tuple(zip(*inputs)) if inputs else ((), ())
+    sizes, out_of = tuple(zip(*outputs)) if outputs else ((), ())
+    init, data, params = vary_like((init, data, params))
+    end, ys, total, _ = _counted(
+        step, _Shape(bound, False, sizes, False), init, data, params, (into, out_of), jnp.asarray(count)
+    )
+    return end, ys, total
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _counted(step: Step, shape: _Shape, x0, data, p, rows, count):
+    into, out_of = rows
+    _, ys, total = jax.eval_shape(step, x0, _read(data, into, 0), p)
+    ys = tuple(_zeros(y, (size,)) for y, size in zip(ys, shape.sizes, strict=True))
+    states = jax.tree.map(lambda a: jnp.broadcast_to(a, (shape.bound, *a.shape)), x0) if shape.states else ()
+    longest = unvmap_max(count)
+
+    def body(i, carry):
+        x, ys, total, states = carry
+        n = longest - 1 - i if shape.reverse else i
+        active = n < count
+        new, y, s = step(x, _read(data, into, n), p)
+        y, s = jax.tree.map(lambda a: jnp.where(active, a, 0), (y, s))
+        if shape.states:
+            states = jax.tree.map(lambda a, b: jax.lax.dynamic_update_index_in_dim(a, b, n, 0), states, x)
+        x = jax.tree.map(lambda a, b: jnp.where(active, a, b), new, x)
+        ys = tuple(_added(all_rows, at, n, one) for all_rows, at, one in zip(ys, out_of, y, strict=True))
+        return x, ys, jax.tree.map(jnp.add, total, s), states
+
+    return jax.lax.fori_loop(0, longest, body, vary_like((x0, ys, _zeros(total), states), x0, data, p))
+
+
+@partial(_counted.defjvp, symbolic_zeros=True)
+def _counted_jvp(step, shape, primals, tangents):
+    x0, data, p, rows, count = primals
+    end, ys, total, states = _counted(step, shape._replace(states=True), x0, data, p, rows, count)
+    live = _Live((p, *data), (tangents[2], *tangents[1]))
+    m = len(data)
+
+    def around(p, us):
+        """The step as a function of the state and of what else is differentiated."""
+
+        def of_live(x, values):
+            p_whole, *us_whole = live.whole((p, *us), values)
+            return step(x, tuple(us_whole), p_whole)
+
+        return of_live
+
+    def tangent(residuals, moving):
+        states, data, p, (into, out_of), count = residuals
+        dx0, (dp, *ddata) = moving
+
+        def linear(dx, us, both):
+            (x, *us), dus, (p, dp) = us[: 1 + m], us[1 + m :], both
+            return jax.jvp(around(p, us), (x, live.of((p, *us))), (dx, [dp, *dus]))[1]
+
+        rows = (None, *into, *into), out_of
+        return _counted(linear, shape, dx0, (states, *data, *ddata), (p, dp), rows, count)
+
+    def adjoint(residuals, cotangents):
+        states, data, p, (into, out_of), count = residuals
+        ct_end, ct_ys, ct_total, ct_states = cotangents
+        ct_states = (ct_states,) if shape.states else ()
+
+        def transposed(lam, us, both):
+            (x, *us), ct_ys, (p, ct_s) = us[: 1 + m], us[1 + m :], both
+            ct_ys, ct_x = ct_ys[: len(out_of)], ct_ys[len(out_of) :]
+            _, pull = jax.vjp(around(p, us), x, live.of((p, *us)))
+            lam, (ct_p, *ct_us) = pull((lam, ct_ys, ct_s))
+            return jax.tree.map(lambda *a: sum(a), lam, *ct_x), tuple(ct_us), ct_p
+
+        rows = (None, *into, *out_of, *[None] * len(ct_states)), into
+        sizes = tuple(max((len(a) for a in jax.tree.leaves(group)), default=0) for group in data)
+        backwards = _Shape(shape.bound, not shape.reverse, sizes, False)
+        inputs = states, *data, *ct_ys, *ct_states
+        lam, ct_data, ct_p, _ = _counted(transposed, backwards, ct_end, inputs, (p, ct_total), rows, count)
+        return lam, [ct_p, *ct_data]
+
+    moving = instantiated(tangents[0], x0), live.tangents
+    derivative = linear_map(tangent, adjoint, (states, data, p, rows, count), moving)
+    return (end, ys, total, states if shape.states else ()), derivative
+
+
+class _Live:
+    """The leaves of several pytrees that are differentiated, as a list of lists."""
+
+    def __init__(self, trees: tuple, tangents: tuple):
+        flat = [jax.tree.structure(tree).flatten_up_to(t) for tree, t in zip(trees, tangents, strict=True)]
+        self.masks = [list(map(is_live, ts)) for ts in flat]
+        self.tangents = [[t for t, m in zip(ts, mask) if m] for ts, mask in zip(flat, self.masks)]
+
+    def of(self, trees: tuple) -> list[list]:
+        return [[a for a, m in zip(jax.tree.leaves(tree), mask) if m] for tree, mask in zip(trees, self.masks)]
+
+    def whole(self, trees: tuple, values: list[list]) -> list:
+        """The trees with other values of these leaves."""
+        out = []
+        for tree, mask, live in zip(trees, self.masks, values, strict=True):
+            leaves, treedef = jax.tree.flatten(tree)
+            live = iter(live)
+            out.append(jax.tree.unflatten(treedef, [next(live) if m else a for a, m in zip(leaves, mask)]))
+        return out
+
+
+def _read(data, rows, n):
+    def at(a, row):
+        if row is None:
+            return jax.lax.dynamic_index_in_dim(a, n, 0, keepdims=False)
+        return a.at[row[n]].get(mode="fill", fill_value=0)
+
+    return tuple(jax.tree.map(lambda a, row=row: at(a, row), group) for group, row in zip(data, rows, strict=True))
+
+
+def _added(all_rows, rows, n, y):
+    if rows is None:  # no other step adds to this row
+        return jax.tree.map(lambda a, b: jax.lax.dynamic_update_index_in_dim(a, b, n, 0), all_rows, y)
+    return jax.tree.map(lambda a, b: a.at[rows[n]].add(b, mode="drop"), all_rows, y)
+
+
+def _zeros(tree, leading=()):
+    return jax.tree.map(lambda a: jnp.zeros((*leading, *a.shape), a.dtype), tree)
