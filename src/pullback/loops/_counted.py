@@ -47,6 +47,7 @@ def counted_scan(
     bound: int,
     inputs: tuple[tuple[PyTree, Rows], ...] = (),
     outputs: tuple[tuple[int, Rows], ...] = (),
+    known: tuple[PyTree, tuple[PyTree, ...], PyTree, PyTree] | None = None,
 ) -> tuple[PyTree, tuple[PyTree, ...], PyTree]:
     """(last state, outputs, sum) of the first `count` steps of a scan, as above.
 
@@ -63,18 +64,21 @@ def counted_scan(
         bound: a Python integer.
         inputs: pairs of a pytree of arrays with rows, and the row that each step reads.
         outputs: pairs of a number of rows, and the row to which each step adds; one beyond the end takes nothing.
+        known: (last state, outputs, sum, states before each step), if they have been computed already.
     """
     data, into = tuple(zip(*inputs)) if inputs else ((), ())
     sizes, out_of = tuple(zip(*outputs)) if outputs else ((), ())
     init, data, params = vary_like((init, data, params))
     end, ys, total, _ = _counted(
-        step, _Shape(bound, False, sizes, False), init, data, params, (into, out_of), jnp.asarray(count)
+        step, _Shape(bound, False, sizes, False), init, data, params, (into, out_of), jnp.asarray(count), known
     )
     return end, ys, total
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _counted(step: Step, shape: _Shape, x0, data, p, rows, count):
+def _counted(step: Step, shape: _Shape, x0, data, p, rows, count, known=None):
+    if known is not None:
+        return (*known[:3], known[3] if shape.states else ())
     into, out_of = rows
     _, ys, total = jax.eval_shape(step, x0, _read(data, into, 0), p)
     ys = tuple(_zeros(y, (size,)) for y, size in zip(ys, shape.sizes, strict=True))
@@ -98,8 +102,8 @@ def _counted(step: Step, shape: _Shape, x0, data, p, rows, count):
 
 @partial(_counted.defjvp, symbolic_zeros=True)
 def _counted_jvp(step, shape, primals, tangents):
-    x0, data, p, rows, count = primals
-    end, ys, total, states = _counted(step, shape._replace(states=True), x0, data, p, rows, count)
+    x0, data, p, rows, count, known = primals
+    end, ys, total, states = _counted(step, shape._replace(states=True), x0, data, p, rows, count, known)
     live = _Live((p, *data), (tangents[2], *tangents[1]))
     m = len(data)
 

@@ -1,0 +1,22 @@
+"""Floor 1: solutions of differential equations as differentiable functions."""
+
+from diffrax import Bosh3, Dopri5, Dopri8, Euler, Heun, Kvaerno3, Kvaerno4, Kvaerno5, Midpoint, Tsit5
+
+from pullback.flows._odeint import odeint
+from pullback.flows._steppers import RK4
+
+__all__ = [
+    "odeint",
+    # steppers
+    "RK4",
+    "Bosh3",
+    "Dopri5",
+    "Dopri8",
+    "Euler",
+    "Heun",
+    "Kvaerno3",
+    "Kvaerno4",
+    "Kvaerno5",
+    "Midpoint",
+    "Tsit5",
+]

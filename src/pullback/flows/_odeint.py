@@ -1,0 +1,413 @@
+r"""`odeint`: solutions of dy/dt = f(t, y, params) at given times, with the derivatives of the steps that were taken.
+
+The steps are chosen first, without derivatives: an adaptive method ends a step at each of the given times, and records
+the accepted ones, t_0 < t_1 < … < t_N. The derivative is that of the map y_{n+1} = Φ(t_n, t_{n+1} − t_n, y_n) on these
+times (`loops.counted_scan`): exact for the numbers that are returned, in every mode and order, whatever the error of
+the method. How the sizes were chosen plays no part (their derivative is a multiple of the local error).
+
+In the times themselves the derivative is that of the flow, ∂y(t_j)/∂t_j = f(t_j, y_j) and ∂y_j/∂t_0 = −(∂y_j/∂y_0) f_0.
+
+Source: E. Hairer, S. P. Nørsett, G. Wanner, Solving Ordinary Differential Equations I (Springer 1993), II.4; the
+derivative of the numerical solution: A. Walther, Comput. Optim. Appl. 36, 83 (2007).
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from equinox.internal import unvmap_any
+from jax.core import Tracer
+from jaxtyping import Array, Float, Int, PyTree
+
+from pullback.core import (
+    RESULTS,
+    Adjoint,
+    Checkpoint,
+    InputError,
+    Solution,
+    TwoLevel,
+    hoist,
+    is_live,
+    refuse_half,
+    result_type,
+    vary_like,
+)
+from pullback.flows._steppers import check, ready, step_of
+from pullback.loops import counted_scan
+
+_STORED = 4 * 2**20  # bytes of states that the default adjoint stores before it takes two levels
+_LEAST = 8  # times eps |t|: the shortest step
+
+
+class _Problem(NamedTuple):
+    """What is static: f hoisted, (consts, t, y, params) -> dy/dt; the method; bounds."""
+
+    field: Callable[[list, Any, PyTree, PyTree], PyTree]
+    stepper: Any
+    controller: diffrax.PIDController | None
+    max_steps: int
+    times: int
+    block: int
+
+    def at(self, p: tuple) -> Callable[[Any, PyTree], PyTree]:
+        consts, params = p
+        return lambda t, y: self.field(consts, t, y, params)
+
+
+class _Grid(NamedTuple):
+    """The steps: their starts and lengths, the row of the result to which the end of each belongs, their number."""
+
+    t: Float[Array, " bound"]
+    h: Float[Array, " bound"]
+    row: Int[Array, " bound"]
+    count: Int[Array, ""]
+
+
+def odeint(
+    f: Callable[[Any, PyTree, PyTree], PyTree],
+    y0: PyTree,
+    ts: Float[Array, " times"],
+    params: PyTree = None,
+    *,
+    rtol: float = 1e-8,
+    atol: float = 1e-10,
+    step_size: float | None = None,
+    stepper: Any = diffrax.Tsit5(),  # noqa: B008
+    adjoint: Adjoint | None = None,
+    max_steps: int = 2**14,
+    throw: bool = True,
+) -> Any:
+    """y at the times `ts` of dy/dt = f(t, y, params), y(ts[0]) = y0.
+
+    Differentiable in every mode and order with respect to y0, params, ts and what `f` closes over.
+
+    Args:
+        f: (t, y, params) -> dy/dt, of the form of y.
+        y0: state at ts[0], a pytree of real or complex arrays.
+        ts: times, increasing or decreasing. The steps of an adaptive method end at each of them.
+        params: any pytree.
+        rtol: relative tolerance of the local error.
+        atol: absolute tolerance of the local error.
+        step_size: steps of this length (a little less, so that they end at ts) instead of adaptive ones.
+        stepper: a Runge–Kutta method of diffrax: `Tsit5`, `Dopri5`, `Dopri8`, `Kvaerno5` (stiff problems), …; `RK4`.
+        adjoint: what reverse mode stores. `Checkpoint()`: the state at each step. `Checkpoint(m)`: at every m-th step, and
+            m of them again. `TwoLevel()`: the same with m ≈ √max_steps. None: `Checkpoint()` up to 4 MB, else
+            `TwoLevel()`.
+        max_steps: bound on accepted steps, and on rejected ones.
+        throw: raise if ts[-1] was not reached; if False, return a `Solution`.
+
+    Returns:
+        The states, each leaf with an axis of length len(ts) in front. Or, if not `throw`, a `Solution` of these, with
+        `residual` the largest local error relative to the tolerance (0 for fixed steps), `steps` the number of accepted
+        steps and `stats["rejected"]` that of the others.
+
+    Raises:
+        ConvergenceError: more than max_steps steps; steps shorter than rounding; a state that is not finite
+            (`EquinoxRuntimeError` in compiled programs).
+        InputError: ts are not monotonic or not finite; f changes structure, shape or dtype; y0 is not finite;
+            tolerances are not positive; an adjoint or stepper that is none.
+
+    Examples:
+        A pendulum, and how its angle after one period of small oscillations depends on the start.
+
+        >>> def pendulum(t, y, g):
+        ...     return jnp.stack([y[1], -g * jnp.sin(y[0])])
+        >>> angle = lambda a: odeint(pendulum, jnp.stack([a, 0.0]), jnp.array([0.0, 2 * jnp.pi]), 1.0)[-1, 0]
+        >>> f"{jax.grad(angle)(1e-4):.6f}"
+        '1.000000'
+    """
+    y0, ts = _start(f, y0, ts, params)
+    _positive(rtol=rtol, atol=atol, **({} if step_size is None else {"step_size": step_size}))
+    if max_steps < 1:
+        raise InputError(f"odeint: max_steps is {max_steps}; at least one step is needed.")
+    check(stepper, adaptive=step_size is None)
+    eps = float(jnp.finfo(ts.dtype).eps)
+    rtol = max(rtol, 10 * eps)
+    controller = None
+    if step_size is None:
+        order = stepper.order(diffrax.ODETerm(lambda t, y, args: y))
+        controller = diffrax.PIDController(rtol, atol, error_order=order)
+    closed, consts, _ = hoist(lambda t, y, p: f(t, y, p), ts[0], y0, params)
+    size = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(y0))
+    block = _block(adjoint, max_steps, size)
+    bound = math.ceil(max_steps / block) * block
+    problem = _Problem(closed, ready(stepper, rtol, atol), controller, bound, len(ts), block)
+    p = consts, params
+    y0, ts, p = vary_like((y0, ts, p))
+    y_start = _moved_start(problem, y0, ts[0], p)
+    if controller is None:
+        grid = _even_grid(jax.lax.stop_gradient(ts), step_size, bound)
+        ys = _on_grid(problem, y_start, p, grid, None)
+        wanted = jnp.sum(_even_counts(jax.lax.stop_gradient(ts), step_size))
+        result = RESULTS.where(wanted <= bound, RESULTS.successful, RESULTS.max_steps_reached)
+        steps, largest, rejected = grid.count, jnp.zeros((), ts.dtype), jnp.zeros((), int)
+    else:
+        ys, (result, steps, largest, rejected) = _adaptive(problem, y_start, jax.lax.stop_gradient(ts), p)
+    ys = _moved_ends(problem, ys, ts, p)
+    finite = jnp.all(jnp.array([jnp.isfinite(a).all() for a in jax.tree.leaves(ys)]))
+    result = RESULTS.where(finite, result, RESULTS.nonfinite)
+    solution = Solution(ys, result, largest, steps, {"rejected": rejected})
+    return solution.unwrap("odeint") if throw else solution
+
+
+def _block(adjoint: Adjoint | None, max_steps: int, size: int) -> int:
+    """Steps between stored states."""
+    match adjoint:
+        case None:
+            return 1 if size * max_steps <= _STORED else math.isqrt(max_steps)
+        case Checkpoint(every=every):
+            return min(every, max_steps)
+        case TwoLevel():
+            return math.isqrt(max_steps)
+    raise InputError(f"odeint: adjoint must be Checkpoint(m), TwoLevel() or None, got {adjoint!r}.")
+
+
+def _on_grid(problem: _Problem, y0, p, grid: _Grid, known):
+    """The states at `ts` by the steps of the grid: what is differentiated."""
+    bound, block, times = problem.max_steps, problem.block, problem.times
+    rows = (times, grid.row)
+
+    def step(y, us, p):
+        ((t, h),) = us
+        y = step_of(problem.stepper, problem.at(p), t, h, y).y
+        return y, (y,), ()
+
+    if block == 1:
+        inputs = (((grid.t, grid.h), None),)
+        _, (ys,), _ = counted_scan(
+            step, y0, p, grid.count, bound=bound, inputs=inputs, outputs=(rows,), known=known
+        )
+    else:
+
+        def many(y, us, p):
+            ((t, h, row, count),) = us
+            inputs = (((t, h), None),)
+            end, (ys,), _ = counted_scan(step, y, p, count, bound=block, inputs=inputs, outputs=((times, row),))
+            return end, (), ys
+
+        blocks = bound // block
+        counts = jnp.clip(grid.count - block * jnp.arange(blocks), 0, block)
+        whole = [a.reshape(blocks, block) for a in (grid.t, grid.h, grid.row)]
+        inputs = (((*whole, counts), None),)
+        count = -(-grid.count // block)
+        _, _, ys = counted_scan(many, y0, p, count, bound=blocks, inputs=inputs, known=known)
+    return jax.tree.map(lambda a, b: a.at[0].set(b), ys, y0)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _adaptive(problem: _Problem, y0, ts, p):
+    """(states at ts, how it went), without a store of what only derivatives need."""
+    ys, _, _, outcome = _search(problem, y0, ts, p, store=False)
+    return ys, outcome
+
+
+@_adaptive.defjvp
+def _adaptive_jvp(problem, primals, tangents):
+    y0, ts, p = primals
+    ys, grid, known, outcome = _search(problem, *jax.lax.stop_gradient(primals), store=True)
+    live = jax.tree.map(is_live, tangents[2])
+    del live
+
+    def of(y0, p):
+        return _on_grid(problem, y0, p, grid, known)
+
+    dy0, _, dp = tangents
+    ys, dys = jax.jvp(of, (y0, p), (dy0, dp))
+    return (ys, outcome), (dys, jax.tree.map(_no_tangent, outcome))
+
+
+def _no_tangent(a):
+    if jnp.issubdtype(jnp.result_type(a), jnp.inexact):
+        return jnp.zeros_like(a)
+    return np.zeros(jnp.shape(a), jax.dtypes.float0)
+
+
+def _search(problem: _Problem, y0, ts, p, *, store: bool):
+    """Steps by the estimated errors of the method: (states at ts, grid, known for `counted_scan`, outcome).
+
+    A member of a batch that has arrived stands still while others go on.
+    """
+    bound, block, times = problem.max_steps, problem.block, problem.times
+    field, controller, stepper = problem.at(p), problem.controller, problem.stepper
+    order = controller.error_order
+    eps = jnp.finfo(ts.dtype).eps
+    backwards = ts[-1] < ts[0]
+    sign = jnp.where(backwards, -1, 1).astype(ts.dtype)
+
+    def body(carry):
+        y, first, t, h, i, n, tried, kept, ys, grid, states, largest, failed = carry
+        active = _unfinished(carry)
+        target = ts[jnp.minimum(i, times - 1)]
+        left = jnp.abs(target - t)
+        ends = h >= left * (1 - 4 * eps)
+        length = jnp.where(active, sign * jnp.minimum(h, left), 0)
+        step = step_of(stepper, field, t, length, y, first)
+        safe = jnp.where(active, t + length, t + sign)  # the controller divides by the length of a step
+        keep, _, proposed, _, kept_new, _ = controller.adapt_step_size(t, safe, y, step.y, None, step.error, order, kept)
+        size = controller.norm(_scaled(controller, y, step.y, step.error))
+        keep &= active & jnp.isfinite(size)
+        arrived = keep & ends
+        new_h = jnp.abs(proposed - jnp.where(keep, safe, t))
+        new_h = jnp.where(keep & ends, jnp.maximum(new_h, h), new_h)
+        new_h = jnp.where(jnp.isfinite(new_h), new_h, h / 10)
+        row = jnp.where(arrived, i, times)
+        at = jnp.where(keep, n, bound)
+        ys = jax.tree.map(lambda a, b: a.at[row].set(b, mode="drop"), ys, step.y)
+        grid = _Grid(*(a.at[at].set(b, mode="drop") for a, b in zip(grid[:3], (t, length, row))), grid.count)
+        if store:
+            store_at = jnp.where(keep & (n % block == 0), n // block, bound)
+            states = jax.tree.map(lambda a, b: a.at[store_at].set(b, mode="drop"), states, y)
+        y = _where(keep, step.y, y)
+        first = _where(keep, step.last, first)
+        t = jnp.where(arrived, target, jnp.where(keep, t + length, t))
+        largest = jnp.where(keep, jnp.maximum(largest, size), largest)
+        failed = failed | (active & ~keep & (h <= _LEAST * eps * jnp.maximum(jnp.abs(t), left)))
+        h = jnp.where(active, new_h, h)
+        kept = _where(active, kept_new, kept)
+        i, n = i + arrived.astype(i.dtype), n + keep.astype(n.dtype)
+        return y, first, t, h, i, n, tried + active.astype(n.dtype), kept, ys, grid, states, largest, failed
+
+    def _unfinished(carry):
+        i, n, tried, failed = carry[4], carry[5], carry[6], carry[12]
+        return (i < times) & (n < bound) & (tried < 2 * bound) & ~failed
+
+    term = diffrax.ODETerm(lambda t, y, args: jax.tree.map(lambda a: sign.astype(a.real.dtype) * a, field(t, y)))
+    span = jnp.abs(ts[-1] - ts[0])
+    t1, kept = controller.init(
+        term, ts[0], ts[0] + span, y0, None, None, lambda term, t, y, args: term.vf(t, y, args), order
+    )
+    h = jnp.minimum(jnp.abs(t1 - ts[0]), span)
+    h = jnp.where(jnp.isfinite(h) & (h > 0), h, span / 1000)
+    rows = jax.tree.map(lambda a: jnp.zeros((times, *a.shape), a.dtype).at[0].set(a), y0)
+    zeros = jnp.zeros(bound, ts.dtype)
+    grid = _Grid(jnp.full(bound, ts[-1]), zeros, jnp.full(bound, times), jnp.asarray(0))
+    states = jax.tree.map(lambda a: jnp.broadcast_to(a, (bound // block, *a.shape)), y0) if store else ()
+    fsal = not stepper.tableau.implicit and stepper.tableau.fsal
+    first = field(ts[0], y0) if fsal else None
+    none = jnp.asarray(0)
+    begin = (y0, first, ts[0], h, none + 1, none, none, kept, rows, grid, states, jnp.zeros((), ts.dtype), jnp.asarray(False))
+    begin = vary_like(begin, y0, ts, p)
+    begin = jax.tree.map(jnp.asarray, begin)
+    end = jax.lax.while_loop(lambda carry: unvmap_any(_unfinished(carry)), body, begin)
+    y, _, _, _, i, n, tried, _, ys, grid, states, largest, failed = end
+    grid = grid._replace(count=n)
+    result = RESULTS.where(i >= times, RESULTS.successful, RESULTS.max_steps_reached)
+    result = RESULTS.where(failed, RESULTS.stalled, result)
+    known = (y, (ys,), (), states) if block == 1 else (y, (), ys, states)
+    return ys, grid, known, (result, n, largest, tried - n)
+
+
+def _scaled(controller, y, new, error):
+    def of(a, b, e):
+        return e / (controller.atol + jnp.maximum(jnp.abs(a), jnp.abs(b)) * controller.rtol)
+
+    return jax.tree.map(of, y, new, error)
+
+
+def _even_counts(ts, step_size) -> Int[Array, " intervals"]:
+    return jnp.maximum(jnp.ceil(jnp.abs(jnp.diff(ts)) / step_size * (1 - 1e-12)), 1).astype(int)
+
+
+def _even_grid(ts, step_size, bound) -> _Grid:
+    """Equal steps inside each interval."""
+    counts = _even_counts(ts, step_size)
+    ends = jnp.cumsum(counts)
+    n = jnp.arange(bound)
+    i = jnp.minimum(jnp.searchsorted(ends, n, side="right"), len(counts) - 1)
+    inside = n - (ends[i] - counts[i])
+    h = (jnp.diff(ts) / counts)[i]
+    there = n < ends[-1]
+    row = jnp.where(there & (inside == counts[i] - 1), i + 1, len(ts))
+    return _Grid(jnp.where(there, ts[i] + inside * h, ts[-1]), jnp.where(there, h, 0), row, jnp.minimum(ends[-1], bound))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _moved_ends(problem, ys, ts, p):
+    """ys, whose derivatives by their times are f."""
+    return ys
+
+
+@partial(_moved_ends.defjvp, symbolic_zeros=True)
+def _(problem, primals, tangents):
+    ys, ts, p = primals
+    dys, dts, _ = tangents
+    if not is_live(dts):
+        return ys, jax.tree.map(_dense, dys, ys)
+    slopes = jax.vmap(problem.at(p))(ts, ys)
+    return ys, jax.tree.map(lambda dy, s, y: _dense(dy, y) + _columns(dts, s), dys, slopes, ys)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _moved_start(problem, y0, t0, p):
+    """y0, whose derivative by its time is −f: the state at the fixed time t0 of the solution that starts later."""
+    return y0
+
+
+@partial(_moved_start.defjvp, symbolic_zeros=True)
+def _(problem, primals, tangents):
+    y0, t0, p = primals
+    dy0, dt0, _ = tangents
+    if not is_live(dt0):
+        return y0, jax.tree.map(_dense, dy0, y0)
+    slope = problem.at(p)(t0, y0)
+    return y0, jax.tree.map(lambda dy, s, y: _dense(dy, y) - (dt0 * s).astype(y.dtype), dy0, slope, y0)
+
+
+def _dense(tangent, like):
+    return tangent if is_live(tangent) else jnp.zeros_like(like)
+
+
+def _columns(dts, slopes):
+    return (dts.reshape(-1, *[1] * (slopes.ndim - 1)) * slopes).astype(slopes.dtype)
+
+
+def _where(condition, a, b):
+    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)
+
+
+def _start(f, y0, ts, params):
+    """The start and the times as arrays of one precision, once they and `f` make sense."""
+    y0 = jax.tree.map(lambda a: jnp.asarray(a, result_type(a)) if not _inexact(a) else jnp.asarray(a), y0)
+    leaves = jax.tree.leaves(y0)
+    if not leaves or sum(a.size for a in leaves) == 0:
+        raise InputError("odeint: y0 holds no numbers.")
+    for a in leaves:
+        refuse_half("odeint", a.dtype, "y0")
+        if not isinstance(a, Tracer) and not np.isfinite(np.asarray(a)).all():
+            raise InputError("odeint: y0 contains NaN or infinite entries.")
+    real = jnp.result_type(*(a.real.dtype for a in leaves))
+    ts = jnp.asarray(ts).astype(real)
+    if ts.ndim != 1 or len(ts) < 2:
+        raise InputError(f"odeint: ts must be two times or more in one axis, got the shape {ts.shape}.")
+    if not isinstance(ts, Tracer):
+        steps = np.diff(np.asarray(ts))
+        if not (np.all(steps > 0) or np.all(steps < 0)):
+            raise InputError("odeint: ts must increase, or decrease, from each time to the next, and be finite.")
+    out = jax.eval_shape(f, ts[0], y0, params)
+    if jax.tree.structure(out) != jax.tree.structure(y0):
+        raise InputError(
+            f"odeint: f must return the structure of y0, {jax.tree.structure(y0)}; it returns {jax.tree.structure(out)}."
+        )
+    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(y0), jax.tree.leaves(out)):
+        if a.shape != b.shape or jnp.result_type(a, b.dtype) != a.dtype:
+            hint = " Pass a complex y0." if jnp.issubdtype(b.dtype, jnp.complexfloating) else ""
+            raise InputError(
+                f"odeint: f(t, y, params){jax.tree_util.keystr(path)} must be {a.dtype}{list(a.shape)} as y is; it is "
+                f"{b.dtype}{list(b.shape)}.{hint}"
+            )
+    return y0, ts
+
+
+def _inexact(a) -> bool:
+    return jnp.issubdtype(jnp.result_type(a), jnp.inexact)
+
+
+def _positive(**values: float) -> None:
+    for name, value in values.items():
+        if not value > 0:
+            raise InputError(f"odeint: {name} must be positive, got {value}.")
