@@ -210,9 +210,6 @@ def _adaptive(problem: _Problem, y0, ts, p):
 def _adaptive_jvp(problem, primals, tangents):
     y0, ts, p = primals
     ys, grid, known, outcome = _search(problem, *jax.lax.stop_gradient(primals), store=True)
-    live = jax.tree.map(is_live, tangents[2])
-    del live
-
     def of(y0, p):
         return _on_grid(problem, y0, p, grid, known)
 
@@ -227,79 +224,126 @@ def _no_tangent(a):
     return np.zeros(jnp.shape(a), jax.dtypes.float0)
 
 
+class _Walk(NamedTuple):
+    """Where a search is: state, f there, time, length of the next step, row that comes next, steps, trials."""
+
+    y: PyTree
+    first: PyTree
+    t: Array
+    h: Array
+    row: Array
+    steps: Array
+    trials: Array
+    controller: Any
+    largest: Array
+    failed: Array
+
+
+class _Trail(NamedTuple):
+    """Accepted steps: starts, lengths, rows; the states before and after."""
+
+    t: Array
+    h: Array
+    row: Array
+    before: PyTree
+    after: PyTree
+
+
 def _search(problem: _Problem, y0, ts, p, *, store: bool):
     """Steps by the estimated errors of the method: (states at ts, grid, known for `counted_scan`, outcome).
 
-    A member of a batch that has arrived stands still while others go on.
+    A few trials at a time, whose results are small arrays: XLA compiles a loop on little data as one function. A member
+    of a batch that has arrived stands still while others go on.
     """
     bound, block, times = problem.max_steps, problem.block, problem.times
     field, controller, stepper = problem.at(p), problem.controller, problem.stepper
+    assert controller is not None
     order = controller.error_order
     eps = jnp.finfo(ts.dtype).eps
-    backwards = ts[-1] < ts[0]
-    sign = jnp.where(backwards, -1, 1).astype(ts.dtype)
+    sign = jnp.where(ts[-1] < ts[0], -1, 1).astype(ts.dtype)
+    size = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(y0))
+    m = max(1, min(16, 1024 // (2 * size + 24)))
 
-    def body(carry):
-        y, first, t, h, i, n, tried, kept, ys, grid, states, largest, failed = carry
-        active = _unfinished(carry)
-        target = ts[jnp.minimum(i, times - 1)]
-        left = jnp.abs(target - t)
-        ends = h >= left * (1 - 4 * eps)
-        length = jnp.where(active, sign * jnp.minimum(h, left), 0)
-        step = step_of(stepper, field, t, length, y, first)
-        safe = jnp.where(active, t + length, t + sign)  # the controller divides by the length of a step
-        keep, _, proposed, _, kept_new, _ = controller.adapt_step_size(t, safe, y, step.y, None, step.error, order, kept)
-        size = controller.norm(_scaled(controller, y, step.y, step.error))
-        keep &= active & jnp.isfinite(size)
+    def unfinished(walk: _Walk):
+        return (walk.row < times) & (walk.steps < bound) & (walk.trials < 2 * bound) & ~walk.failed
+
+    def trial(_, carry):
+        walk, trail, n = carry
+        active = unfinished(walk)
+        target = ts[jnp.minimum(walk.row, times - 1)]
+        left = jnp.abs(target - walk.t)
+        ends = walk.h >= left * (1 - 4 * eps)
+        length = jnp.where(active, sign * jnp.minimum(walk.h, left), 0)
+        step = step_of(stepper, field, walk.t, length, walk.y, walk.first)
+        to = jnp.where(active, walk.t + length, walk.t + sign)  # the controller divides by the length of a step
+        keep, _, proposed, _, state, _ = controller.adapt_step_size(
+            walk.t, to, walk.y, step.y, None, step.error, order, walk.controller
+        )
+        error = controller.norm(_scaled(controller, walk.y, step.y, step.error))
+        keep &= active & jnp.isfinite(error)
         arrived = keep & ends
-        new_h = jnp.abs(proposed - jnp.where(keep, safe, t))
-        new_h = jnp.where(keep & ends, jnp.maximum(new_h, h), new_h)
-        new_h = jnp.where(jnp.isfinite(new_h), new_h, h / 10)
-        row = jnp.where(arrived, i, times)
-        at = jnp.where(keep, n, bound)
-        ys = jax.tree.map(lambda a, b: a.at[row].set(b, mode="drop"), ys, step.y)
-        grid = _Grid(*(a.at[at].set(b, mode="drop") for a, b in zip(grid[:3], (t, length, row))), grid.count)
+        h = jnp.abs(proposed - jnp.where(keep, to, walk.t))
+        h = jnp.where(arrived, jnp.maximum(h, walk.h), h)  # a step that was cut says nothing of the next one
+        h = jnp.where(jnp.isfinite(h), h, walk.h / 10)
+        at = jnp.where(keep, n, m)
+        done = walk.t, length, jnp.where(arrived, walk.row, times), walk.y, step.y
+        trail = jax.tree.map(lambda a, b: a.at[at].set(b, mode="drop"), trail, _Trail(*done))
+        walk = _Walk(
+            _where(keep, step.y, walk.y),
+            _where(keep, step.last, walk.first),
+            jnp.where(arrived, target, jnp.where(keep, walk.t + length, walk.t)),
+            jnp.where(active, h, walk.h),
+            walk.row + arrived,
+            walk.steps + keep,
+            walk.trials + active,
+            _where(active, state, walk.controller),
+            jnp.where(keep, jnp.maximum(walk.largest, error), walk.largest),
+            walk.failed | (active & ~keep & (walk.h <= _LEAST * eps * jnp.maximum(jnp.abs(walk.t), left))),
+        )
+        return walk, trail, n + keep
+
+    def several(carry):
+        walk, ys, grid, states = carry
+        n, nothing = walk.steps, jax.tree.map(lambda a: jnp.zeros((m, *a.shape), a.dtype), walk.y)
+        trail = _Trail(jnp.full(m, ts[-1]), jnp.zeros(m, ts.dtype), jnp.full(m, times), nothing, nothing)
+        begin = vary_like((walk, trail, jnp.asarray(0)), walk, ts, p)
+        walk, trail, _ = jax.lax.fori_loop(0, m, trial, begin)
+        ys = jax.tree.map(lambda a, b: a.at[trail.row].set(b, mode="drop"), ys, trail.after)
+        grid = [jax.lax.dynamic_update_slice_in_dim(a, b, n, 0) for a, b in zip(grid, trail[:3])]
         if store:
-            store_at = jnp.where(keep & (n % block == 0), n // block, bound)
-            states = jax.tree.map(lambda a, b: a.at[store_at].set(b, mode="drop"), states, y)
-        y = _where(keep, step.y, y)
-        first = _where(keep, step.last, first)
-        t = jnp.where(arrived, target, jnp.where(keep, t + length, t))
-        largest = jnp.where(keep, jnp.maximum(largest, size), largest)
-        failed = failed | (active & ~keep & (h <= _LEAST * eps * jnp.maximum(jnp.abs(t), left)))
-        h = jnp.where(active, new_h, h)
-        kept = _where(active, kept_new, kept)
-        i, n = i + arrived.astype(i.dtype), n + keep.astype(n.dtype)
-        return y, first, t, h, i, n, tried + active.astype(n.dtype), kept, ys, grid, states, largest, failed
+            steps = n + jnp.arange(m)
+            at = jnp.where((steps < walk.steps) & (steps % block == 0), steps // block, bound)
+            states = jax.tree.map(lambda a, b: a.at[at].set(b, mode="drop"), states, trail.before)
+        return walk, ys, grid, states
 
-    def _unfinished(carry):
-        i, n, tried, failed = carry[4], carry[5], carry[6], carry[12]
-        return (i < times) & (n < bound) & (tried < 2 * bound) & ~failed
+    h, kept = _first_step(controller, field, sign, y0, ts, order)
+    none = jnp.asarray(0)
+    fsal = stepper.tableau.fsal and not stepper.tableau.implicit
+    first = field(ts[0], y0) if fsal else None
+    walk = _Walk(y0, first, ts[0], h, none + 1, none, none, kept, jnp.zeros((), ts.dtype), jnp.asarray(False))
+    ys = jax.tree.map(lambda a: jnp.zeros((times, *a.shape), a.dtype).at[0].set(a), y0)
+    grid = [jnp.full(bound + m, ts[-1]), jnp.zeros(bound + m, ts.dtype), jnp.full(bound + m, times)]
+    states = jax.tree.map(lambda a: jnp.broadcast_to(a, (bound // block, *a.shape)), y0) if store else ()
+    begin = jax.tree.map(jnp.asarray, (walk, ys, grid, states))
+    walk, ys, grid, states = jax.lax.while_loop(
+        lambda carry: unvmap_any(unfinished(carry[0])), several, vary_like(begin, y0, ts, p)
+    )
+    result = RESULTS.where(walk.row >= times, RESULTS.successful, RESULTS.max_steps_reached)
+    result = RESULTS.where(walk.failed, RESULTS.stalled, result)
+    known = (walk.y, (ys,), (), states) if block == 1 else (walk.y, (), ys, states)
+    outcome = result, walk.steps, walk.largest, walk.trials - walk.steps
+    return ys, _Grid(*(a[:bound] for a in grid), walk.steps), known, outcome
 
+
+def _first_step(controller, field, sign, y0, ts, order):
+    """(length of the first trial, state of the controller)."""
     term = diffrax.ODETerm(lambda t, y, args: jax.tree.map(lambda a: sign.astype(a.real.dtype) * a, field(t, y)))
     span = jnp.abs(ts[-1] - ts[0])
     t1, kept = controller.init(
         term, ts[0], ts[0] + span, y0, None, None, lambda term, t, y, args: term.vf(t, y, args), order
     )
     h = jnp.minimum(jnp.abs(t1 - ts[0]), span)
-    h = jnp.where(jnp.isfinite(h) & (h > 0), h, span / 1000)
-    rows = jax.tree.map(lambda a: jnp.zeros((times, *a.shape), a.dtype).at[0].set(a), y0)
-    zeros = jnp.zeros(bound, ts.dtype)
-    grid = _Grid(jnp.full(bound, ts[-1]), zeros, jnp.full(bound, times), jnp.asarray(0))
-    states = jax.tree.map(lambda a: jnp.broadcast_to(a, (bound // block, *a.shape)), y0) if store else ()
-    fsal = not stepper.tableau.implicit and stepper.tableau.fsal
-    first = field(ts[0], y0) if fsal else None
-    none = jnp.asarray(0)
-    begin = (y0, first, ts[0], h, none + 1, none, none, kept, rows, grid, states, jnp.zeros((), ts.dtype), jnp.asarray(False))
-    begin = vary_like(begin, y0, ts, p)
-    begin = jax.tree.map(jnp.asarray, begin)
-    end = jax.lax.while_loop(lambda carry: unvmap_any(_unfinished(carry)), body, begin)
-    y, _, _, _, i, n, tried, _, ys, grid, states, largest, failed = end
-    grid = grid._replace(count=n)
-    result = RESULTS.where(i >= times, RESULTS.successful, RESULTS.max_steps_reached)
-    result = RESULTS.where(failed, RESULTS.stalled, result)
-    known = (y, (ys,), (), states) if block == 1 else (y, (), ys, states)
-    return ys, grid, known, (result, n, largest, tried - n)
+    return jnp.where(jnp.isfinite(h) & (h > 0), h, span / 1000), kept
 
 
 def _scaled(controller, y, new, error):

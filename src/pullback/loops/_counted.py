@@ -14,6 +14,7 @@ The sums S = Σ s_n stand apart from the state, so that derivatives by the param
 Under `vmap` the loop is as long as that of the slowest member. The others stand still meanwhile, at their last state.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -24,6 +25,8 @@ from equinox.internal import unvmap_max
 from jaxtyping import Array, Int, PyTree
 
 from pullback.core import instantiated, is_live, linear_map, vary_like
+
+_MOST, _SMALL = 16, 512  # steps, bytes: of what is compiled as one function
 
 Step = Callable[[PyTree, tuple, PyTree], tuple[PyTree, tuple, PyTree]]  # (x, us, p) -> (x', ys, s)
 Rows = Int[Array, " bound"] | None  # the row for each step; None: as many rows as steps, each its own
@@ -80,24 +83,48 @@ def _counted(step: Step, shape: _Shape, x0, data, p, rows, count, known=None):
     if known is not None:
         return (*known[:3], known[3] if shape.states else ())
     into, out_of = rows
-    _, ys, total = jax.eval_shape(step, x0, _read(data, into, 0), p)
-    ys = tuple(_zeros(y, (size,)) for y, size in zip(ys, shape.sizes, strict=True))
+    first = tuple(jax.tree.map(lambda a: a[0], _read(group, row, 0, 1)) for group, row in zip(data, into, strict=True))
+    _, ys, total = jax.eval_shape(step, x0, first, p)
+    m = _chunk(shape, (first, ys, x0 if shape.states else ()))
+    storage = tuple(_zeros(y, (size,)) for y, size in zip(ys, shape.sizes, strict=True))
     states = jax.tree.map(lambda a: jnp.broadcast_to(a, (shape.bound, *a.shape)), x0) if shape.states else ()
-    longest = unvmap_max(count)
+    chunks = -(-unvmap_max(count) // m)
 
-    def body(i, carry):
-        x, ys, total, states = carry
-        n = longest - 1 - i if shape.reverse else i
-        active = n < count
-        new, y, s = step(x, _read(data, into, n), p)
-        y, s = jax.tree.map(lambda a: jnp.where(active, a, 0), (y, s))
-        if shape.states:
-            states = jax.tree.map(lambda a, b: jax.lax.dynamic_update_index_in_dim(a, b, n, 0), states, x)
-        x = jax.tree.map(lambda a, b: jnp.where(active, a, b), new, x)
-        ys = tuple(_added(all_rows, at, n, one) for all_rows, at, one in zip(ys, out_of, y, strict=True))
-        return x, ys, jax.tree.map(jnp.add, total, s), states
+    def several(i, carry):
+        """m steps, whose inputs and outputs are small arrays: XLA compiles a loop on little data as one function."""
+        x, storage, total, states = carry
+        start = m * (chunks - 1 - i if shape.reverse else i)
+        us = tuple(_read(group, row, start, m) for group, row in zip(data, into, strict=True))
 
-    return jax.lax.fori_loop(0, longest, body, vary_like((x0, ys, _zeros(total), states), x0, data, p))
+        def one(j, carry):
+            x, outs, total, seen = carry
+            k = m - 1 - j if shape.reverse else j
+            active = start + k < count
+            new, y, s = step(x, jax.tree.map(lambda a: a[k], us), p)
+            y, s = jax.tree.map(lambda a: jnp.where(active, a, 0), (y, s))
+            outs = jax.tree.map(lambda a, b: a.at[k].set(b), outs, y)
+            if shape.states:
+                seen = jax.tree.map(lambda a, b: a.at[k].set(b), seen, x)
+            x = jax.tree.map(lambda a, b: jnp.where(active, a, b), new, x)
+            return x, outs, jax.tree.map(jnp.add, total, s), seen
+
+        seen = jax.tree.map(lambda a: jnp.broadcast_to(a, (m, *a.shape)), x) if shape.states else ()
+        begin = vary_like((x, _zeros(ys, (m,)), total, seen), x, data, p)
+        x, outs, total, seen = one(0, begin) if m == 1 else jax.lax.fori_loop(0, m, one, begin)
+        storage = tuple(_added(*at, start, m) for at in zip(storage, out_of, outs, strict=True))
+        states = jax.tree.map(lambda a, b: jax.lax.dynamic_update_slice_in_dim(a, b, start, 0), states, seen)
+        return x, storage, total, states
+
+    return jax.lax.fori_loop(0, chunks, several, vary_like((x0, storage, _zeros(total), states), x0, data, p))
+
+
+def _chunk(shape: _Shape, row) -> int:
+    """How many steps are taken at a time: a few, where their inputs and outputs are small."""
+    size = sum(math.prod(a.shape) * a.dtype.itemsize for a in jax.tree.leaves(row))
+    m = 1
+    while 2 * m <= _MOST and 2 * m * size <= _SMALL and shape.bound % (2 * m) == 0:
+        m *= 2
+    return m
 
 
 @partial(_counted.defjvp, symbolic_zeros=True)
@@ -172,19 +199,19 @@ class _Live:
         return out
 
 
-def _read(data, rows, n):
-    def at(a, row):
-        if row is None:
-            return jax.lax.dynamic_index_in_dim(a, n, 0, keepdims=False)
-        return a.at[row[n]].get(mode="fill", fill_value=0)
+def _read(group, rows, start, m):
+    """The inputs of m steps."""
+    if rows is None:
+        return jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, start, m), group)
+    rows = jax.lax.dynamic_slice_in_dim(rows, start, m)
+    return jax.tree.map(lambda a: a.at[rows].get(mode="fill", fill_value=0), group)
 
-    return tuple(jax.tree.map(lambda a, row=row: at(a, row), group) for group, row in zip(data, rows, strict=True))
 
-
-def _added(all_rows, rows, n, y):
+def _added(storage, rows, outs, start, m):
     if rows is None:  # no other step adds to this row
-        return jax.tree.map(lambda a, b: jax.lax.dynamic_update_index_in_dim(a, b, n, 0), all_rows, y)
-    return jax.tree.map(lambda a, b: a.at[rows[n]].add(b, mode="drop"), all_rows, y)
+        return jax.tree.map(lambda a, b: jax.lax.dynamic_update_slice_in_dim(a, b, start, 0), storage, outs)
+    rows = jax.lax.dynamic_slice_in_dim(rows, start, m)
+    return jax.tree.map(lambda a, b: a.at[rows].add(b, mode="drop"), storage, outs)
 
 
 def _zeros(tree, leading=()):
