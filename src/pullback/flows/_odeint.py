@@ -32,12 +32,14 @@ from pullback.core import (
     Solution,
     TwoLevel,
     hoist,
+    instantiated,
     is_live,
+    jvp_of_live,
     refuse_half,
     result_type,
     vary_like,
 )
-from pullback.flows._steppers import check, ready, step_of
+from pullback.flows._steppers import check, explicit_step, ready, step_of
 from pullback.loops import counted_scan
 
 _STORED = 4 * 2**20  # bytes of states that the default adjoint stores before it takes two levels
@@ -139,7 +141,7 @@ def odeint(
     problem = _Problem(closed, ready(stepper, rtol, atol), controller, bound, len(ts), block)
     p = consts, params
     y0, ts, p = vary_like((y0, ts, p))
-    y_start = _moved_start(problem, y0, ts[0], p)
+    y_start = jax.tree.map(lambda a: a[0], _moved(problem, True, jax.tree.map(lambda a: a[None], y0), ts[:1], p))
     if controller is None:
         grid = _even_grid(jax.lax.stop_gradient(ts), step_size, bound)
         ys = _on_grid(problem, y_start, p, grid, None)
@@ -148,7 +150,7 @@ def odeint(
         steps, largest, rejected = grid.count, jnp.zeros((), ts.dtype), jnp.zeros((), int)
     else:
         ys, (result, steps, largest, rejected) = _adaptive(problem, y_start, jax.lax.stop_gradient(ts), p)
-    ys = _moved_ends(problem, ys, ts, p)
+    ys = _moved(problem, False, ys, ts, p)
     finite = jnp.all(jnp.array([jnp.isfinite(a).all() for a in jax.tree.leaves(ys)]))
     result = RESULTS.where(finite, result, RESULTS.nonfinite)
     solution = Solution(ys, result, largest, steps, {"rejected": rejected})
@@ -370,44 +372,28 @@ def _even_grid(ts, step_size, bound) -> _Grid:
     return _Grid(jnp.where(there, ts[i] + inside * h, ts[-1]), jnp.where(there, h, 0), row, jnp.minimum(ends[-1], bound))
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _moved_ends(problem, ys, ts, p):
-    """ys, whose derivatives by their times are f."""
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _moved(problem: _Problem, start: bool, ys, ts, p):
+    """ys as functions of their times, with the derivatives of the flow: by f, and higher ones by what follows from f.
+
+    At the start the other way round: the state at the fixed time of the solution that starts at another one.
+    """
     return ys
 
 
-@partial(_moved_ends.defjvp, symbolic_zeros=True)
-def _(problem, primals, tangents):
+@partial(_moved.defjvp, symbolic_zeros=True)
+def _moved_jvp(problem, start, primals, tangents):
     ys, ts, p = primals
-    dys, dts, _ = tangents
-    if not is_live(dts):
-        return ys, jax.tree.map(_dense, dys, ys)
-    slopes = jax.vmap(problem.at(p))(ts, ys)
-    return ys, jax.tree.map(lambda dy, s, y: _dense(dy, y) + _columns(dts, s), dys, slopes, ys)
+    if not is_live(tangents[1]):
+        return ys, instantiated(tangents[0], ys)
 
+    def of(ys, ts, p):
+        """A step of no length, whose derivatives by its length are those of the flow up to the order of the method."""
+        fixed = jax.lax.stop_gradient(ts)
+        t, h = (ts, fixed - ts) if start else (fixed, ts - fixed)
+        return jax.vmap(lambda t, h, y: explicit_step(diffrax.Tsit5.tableau, problem.at(p), t, h, y).y)(t, h, ys)
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _moved_start(problem, y0, t0, p):
-    """y0, whose derivative by its time is −f: the state at the fixed time t0 of the solution that starts later."""
-    return y0
-
-
-@partial(_moved_start.defjvp, symbolic_zeros=True)
-def _(problem, primals, tangents):
-    y0, t0, p = primals
-    dy0, dt0, _ = tangents
-    if not is_live(dt0):
-        return y0, jax.tree.map(_dense, dy0, y0)
-    slope = problem.at(p)(t0, y0)
-    return y0, jax.tree.map(lambda dy, s, y: _dense(dy, y) - (dt0 * s).astype(y.dtype), dy0, slope, y0)
-
-
-def _dense(tangent, like):
-    return tangent if is_live(tangent) else jnp.zeros_like(like)
-
-
-def _columns(dts, slopes):
-    return (dts.reshape(-1, *[1] * (slopes.ndim - 1)) * slopes).astype(slopes.dtype)
+    return jvp_of_live(of, primals, tangents)
 
 
 def _where(condition, a, b):

@@ -1,0 +1,189 @@
+"""odeint: published gradients, closed forms, times, batches, stiff problems, refusals."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pullback import flows
+from pullback.core import RESULTS, Checkpoint, ConvergenceError, InputError, TwoLevel, Uncompute
+from pullback.flows import odeint
+from pullback.trust import check_derivatives
+
+
+def lorenz(t, x, params):
+    sigma, rho, beta = params
+    return jnp.stack([sigma * (x[1] - x[0]), x[0] * (rho - x[2]) - x[1], x[0] * x[1] - beta * x[2]])
+
+
+def van_der_pol(t, x, mu):
+    return jnp.stack([x[1], mu * (1 - x[0] ** 2) * x[1] - x[0]])
+
+
+@pytest.mark.parametrize(
+    "adjoint", [None, pytest.param(TwoLevel(), marks=pytest.mark.slow), pytest.param(Checkpoint(7), marks=pytest.mark.slow)]
+)
+def test_lorenz(adjoint):
+    """T = 5, |x(T)|², by 50-digit Taylor series."""
+
+    def loss(x0, params):
+        ts = jnp.array([0.0, 5.0])
+        return jnp.sum(odeint(lorenz, x0, ts, params, rtol=1e-13, atol=1e-13, stepper=flows.Dopri8(), adjoint=adjoint)[-1] ** 2)
+
+    value, (by_x, by_params) = jax.jit(jax.value_and_grad(loss, (0, 1)))(jnp.ones(3), (10.0, 28.0, 8 / 3))
+    np.testing.assert_allclose(value, 663.408873431631637, rtol=1e-9)
+    np.testing.assert_allclose(by_x, [-31.230519906365626, -23.406982596887475, -37.286617594077924], rtol=1e-7)
+    np.testing.assert_allclose(by_params, [2.8476034139562037, 22.818673742435843, -745.77616278559425], rtol=1e-7)
+
+
+def test_van_der_pol():
+    """μ = 5, T = 10, |x(T)|², by 50-digit Taylor series."""
+
+    def loss(x0, mu):
+        return jnp.sum(odeint(van_der_pol, x0, jnp.array([0.0, 10.0]), mu, rtol=1e-11, atol=1e-11)[-1] ** 2)
+
+    value, (by_x, by_mu) = jax.jit(jax.value_and_grad(loss, (0, 1)))(jnp.array([2.0, 0.0]), 5.0)
+    np.testing.assert_allclose(value, 1.527892880344360, rtol=1e-8)
+    np.testing.assert_allclose([*by_x, by_mu], [4.7398458303067, 0.31741565108900, 0.88432634306306], rtol=1e-7)
+
+
+def oscillator(t, y, omega):
+    """A driven one: q'' = −ω² q + cos 2t."""
+    return {"q": y["v"], "v": -(omega**2) * y["q"] + jnp.cos(2 * t)}
+
+
+def exact(q0, v0, ts, omega):
+    """q(t) with q(ts[0]) = q0, q'(ts[0]) = v0."""
+    amplitude = 1 / (omega**2 - 4)
+    a, b = q0 - amplitude * jnp.cos(2 * ts[0]), v0 + 2 * amplitude * jnp.sin(2 * ts[0])
+    s = ts - ts[0]
+    return amplitude * jnp.cos(2 * ts) + a * jnp.cos(omega * s) + b / omega * jnp.sin(omega * s)
+
+
+@pytest.mark.parametrize(
+    ("options", "order"),
+    [
+        ({"rtol": 1e-12, "atol": 1e-12, "stepper": flows.Dopri8()}, 2),
+        pytest.param({"rtol": 1e-12, "atol": 1e-12, "adjoint": TwoLevel()}, 2, marks=pytest.mark.slow),
+        pytest.param({"step_size": 0.003, "stepper": flows.RK4()}, 2, marks=pytest.mark.slow),
+        pytest.param({"rtol": 1e-12, "atol": 1e-12, "stepper": flows.Dopri8()}, 3, marks=pytest.mark.slow),
+    ],
+)
+def test_all_modes_in_state_times_and_parameters(options, order):
+    """Against differences of the exact solution, which knows nothing of steps."""
+    drive = jnp.asarray(1.0)
+
+    def solve(q0, ts, omega):
+        field = lambda t, y, omega: oscillator(t * drive, y, omega)  # noqa: E731
+        return odeint(field, {"q": q0, "v": 0.3 * q0}, ts, omega, max_steps=2000, **options)["q"]
+
+    args = jnp.asarray(0.7), jnp.array([0.1, 0.4, 1.3, 2.0]), jnp.asarray(1.7)
+    np.testing.assert_allclose(solve(*args), exact(0.7, 0.21, args[1], 1.7), atol=1e-9)
+    functions = [solve, lambda q0, ts, omega: exact(q0, 0.3 * q0, ts, omega)]
+    directions = [tuple(jnp.cos(k + jnp.arange(a.size).reshape(a.shape)) for a in args) for k in range(order)]
+    weights = jnp.array([0.3, -1.0, 0.7, 0.9])
+    for mode in ["jvp", "vjp", "fwd-rev", "rev-rev", "fwd-fwd"] if order == 2 else ["fwd-fwd-rev", "rev-rev-rev"]:
+        from pullback.trust._derivatives import directional_derivative
+
+        found, wanted = (
+            jax.jit(lambda x, f=f: directional_derivative(lambda x: weights @ f(*x), x, directions[: mode.count("-") + 1], mode))(args)
+            for f in functions
+        )
+        np.testing.assert_allclose(found, wanted, rtol=1e-6, err_msg=mode)
+
+
+def test_backwards_in_time_and_complex_states():
+    ts = jnp.array([2.0, 1.0, -0.5])
+    found = odeint(lambda t, y, w: -1j * w * y, jnp.asarray(1 + 0.5j), ts, 1.3, rtol=1e-11)
+    np.testing.assert_allclose(found, (1 + 0.5j) * np.exp(-1.3j * (np.asarray(ts) - 2)), rtol=1e-9)
+    check_derivatives(
+        lambda y, w: odeint(lambda t, y, w: -1j * w * y, y, ts, w, rtol=1e-11), 1 + 0.5j, 1.3, samples=1, order=1, throw=True
+    )
+
+
+def test_batches_take_each_its_own_steps():
+    """Members that take 10 and 300 steps; values, gradients and numbers of steps are those of single solves."""
+
+    def loss(mu):
+        found = odeint(van_der_pol, jnp.array([2.0, 0.0]), jnp.array([0.0, 3.0]), mu, throw=False)
+        return jnp.sum(found.value[-1]), found.steps
+
+    mus = jnp.array([0.01, 3.0, 30.0])
+    (found, steps), slopes = jax.jit(jax.vmap(jax.value_and_grad(loss, has_aux=True)))(mus)
+    alone = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    for k, mu in enumerate(mus):
+        (value, number), slope = alone(mu)
+        np.testing.assert_allclose([found[k], slopes[k]], [value, slope], rtol=1e-9)
+        assert steps[k] == number
+    assert steps[2] > 5 * steps[0]
+
+
+@pytest.mark.slow
+def test_robertson():
+    """Stiff kinetics, t = 40: derivatives by all rate constants against differences of a Radau solution."""
+    from scipy.integrate import solve_ivp
+
+    def field(t, y, k):
+        a, b, c = k[0] * y[0], k[1] * y[1] ** 2, k[2] * y[1] * y[2]
+        return jnp.stack([-a + c, a - b - c, b])
+
+    def end(k):
+        return odeint(
+            field, jnp.array([1.0, 0.0, 0.0]), jnp.array([0.0, 40.0]), k, rtol=1e-9, atol=1e-13, stepper=flows.Kvaerno5()
+        )[-1]
+
+    k0 = np.array([0.04, 3e7, 1e4])
+
+    def reference(k):
+        def f(t, y):
+            a, b, c = k[0] * y[0], k[1] * y[1] ** 2, k[2] * y[1] * y[2]
+            return [-a + c, a - b - c, b]
+
+        return solve_ivp(f, (0, 40), [1, 0, 0], "Radau", rtol=1e-12, atol=1e-16).y[:, -1]
+
+    found = jax.jit(jax.jacrev(end))(jnp.asarray(k0)) * k0
+    wanted = np.stack(
+        [(reference(k0 * (1 + 1e-4 * e)) - reference(k0 * (1 - 1e-4 * e))) / 2e-4 for e in np.eye(3)], axis=1
+    )
+    np.testing.assert_allclose(found, wanted, rtol=2e-6, atol=1e-12)
+    np.testing.assert_allclose(jax.jit(jax.jacfwd(end))(jnp.asarray(k0)) * k0, found, rtol=1e-9)
+
+
+def test_what_goes_wrong_is_said():
+    two = jnp.array([0.0, 1.0])
+    few = odeint(lorenz, jnp.ones(3), jnp.array([0.0, 50.0]), (10.0, 28.0, 2.7), max_steps=20, throw=False)
+    assert few.result == RESULTS.max_steps_reached and few.steps == 20
+    pole = odeint(lambda t, y, p: y**2, jnp.asarray(1.0), jnp.array([0.0, 2.0]), throw=False)  # 1 / (1 − t)
+    assert pole.result != RESULTS.successful
+    with pytest.raises(ConvergenceError, match="odeint"):
+        odeint(lambda t, y, p: y**2, jnp.asarray(1.0), jnp.array([0.0, 2.0]))
+    nan = odeint(lambda t, y, p: jnp.nan * y, jnp.asarray(1.0), two, throw=False)
+    assert nan.result != RESULTS.successful
+    blown = odeint(lambda t, y, p: y**2, jnp.asarray(1.0), jnp.array([0.0, 3.0]), step_size=0.1, stepper=flows.RK4(), throw=False)
+    assert blown.result == RESULTS.nonfinite
+    many = odeint(lambda t, y, p: -y, jnp.asarray(1.0), two, step_size=1e-3, max_steps=100, throw=False)
+    assert many.result == RESULTS.max_steps_reached
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"ts": [0.0, 1.0, 0.5]}, "must increase"),
+        ({"ts": [0.0, 0.0]}, "must increase"),
+        ({"ts": [0.0]}, "two times or more"),
+        ({"y0": [np.nan, 1.0]}, "NaN or infinite"),
+        ({"f": lambda t, y, p: y[:1]}, "must be float64"),
+        ({"f": lambda t, y, p: (y, y)}, "structure of y0"),
+        ({"f": lambda t, y, p: 1j * y}, "Pass a complex y0"),
+        ({"rtol": -1.0}, "rtol must be positive"),
+        ({"step_size": 0.0}, "step_size must be positive"),
+        ({"stepper": flows.RK4()}, "no estimate of its error"),
+        ({"stepper": "rk4"}, "give one of diffrax"),
+        ({"adjoint": Uncompute()}, "adjoint must be"),
+        ({"max_steps": 0}, "at least one step"),
+    ],
+)
+def test_refusals(no_type_checks, change, text):
+    options = {"f": lambda t, y, p: -y, "y0": jnp.ones(2), "ts": jnp.array([0.0, 1.0])} | change
+    with pytest.raises(InputError, match=text):
+        odeint(options.pop("f"), jnp.asarray(options.pop("y0")), jnp.asarray(options.pop("ts")), **options)
