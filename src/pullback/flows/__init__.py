@@ -4,9 +4,11 @@ from diffrax import Bosh3, Dopri5, Dopri8, Euler, Heun, Kvaerno3, Kvaerno4, Kvae
 
 from pullback.flows._odeint import odeint
 from pullback.flows._steppers import RK4
+from pullback.flows._symplectic import symplectic
 
 __all__ = [
     "odeint",
+    "symplectic",
     # steppers
     "RK4",
     "Bosh3",

@@ -31,6 +31,7 @@ from pullback.core import (
     InputError,
     Solution,
     TwoLevel,
+    by_throw,
     hoist,
     instantiated,
     is_live,
@@ -67,9 +68,10 @@ class _Grid(NamedTuple):
     t: Float[Array, " bound"]
     h: Float[Array, " bound"]
     row: Int[Array, " bound"]
-    count: Int[Array, ""]
+    number: Int[Array, ""]
 
 
+@by_throw
 def odeint(
     f: Callable[[Any, PyTree, PyTree], PyTree],
     y0: PyTree,
@@ -83,7 +85,7 @@ def odeint(
     adjoint: Adjoint | None = None,
     max_steps: int = 2**14,
     throw: bool = True,
-) -> Any:
+) -> PyTree | Solution[PyTree]:
     """y at the times `ts` of dy/dt = f(t, y, params), y(ts[0]) = y0.
 
     Differentiable in every mode and order with respect to y0, params, ts and what `f` closes over.
@@ -97,8 +99,8 @@ def odeint(
         atol: absolute tolerance of the local error.
         step_size: steps of this length (a little less, so that they end at ts) instead of adaptive ones.
         stepper: a Runge–Kutta method of diffrax: `Tsit5`, `Dopri5`, `Dopri8`, `Kvaerno5` (stiff problems), …; `RK4`.
-        adjoint: what reverse mode stores. `Checkpoint()`: the state at each step. `Checkpoint(m)`: at every m-th step, and
-            m of them again. `TwoLevel()`: the same with m ≈ √max_steps. None: `Checkpoint()` up to 4 MB, else
+        adjoint: what reverse mode stores. `Checkpoint()`: the state at each step. `Checkpoint(m)`: at every m-th step,
+            and m of them again. `TwoLevel()`: the same with m ≈ √max_steps. None: `Checkpoint()` up to 4 MB, else
             `TwoLevel()`.
         max_steps: bound on accepted steps, and on rejected ones.
         throw: raise if ts[-1] was not reached; if False, return a `Solution`.
@@ -147,7 +149,7 @@ def odeint(
         ys = _on_grid(problem, y_start, p, grid, None)
         wanted = jnp.sum(_even_counts(jax.lax.stop_gradient(ts), step_size))
         result = RESULTS.where(wanted <= bound, RESULTS.successful, RESULTS.max_steps_reached)
-        steps, largest, rejected = grid.count, jnp.zeros((), ts.dtype), jnp.zeros((), int)
+        steps, largest, rejected = grid.number, jnp.zeros((), ts.dtype), jnp.zeros((), int)
     else:
         ys, (result, steps, largest, rejected) = _adaptive(problem, y_start, jax.lax.stop_gradient(ts), p)
     ys = _moved(problem, False, ys, ts, p)
@@ -181,9 +183,7 @@ def _on_grid(problem: _Problem, y0, p, grid: _Grid, known):
 
     if block == 1:
         inputs = (((grid.t, grid.h), None),)
-        _, (ys,), _ = counted_scan(
-            step, y0, p, grid.count, bound=bound, inputs=inputs, outputs=(rows,), known=known
-        )
+        _, (ys,), _ = counted_scan(step, y0, p, grid.number, bound=bound, inputs=inputs, outputs=(rows,), known=known)
     else:
 
         def many(y, us, p):
@@ -193,10 +193,10 @@ def _on_grid(problem: _Problem, y0, p, grid: _Grid, known):
             return end, (), ys
 
         blocks = bound // block
-        counts = jnp.clip(grid.count - block * jnp.arange(blocks), 0, block)
+        counts = jnp.clip(grid.number - block * jnp.arange(blocks), 0, block)
         whole = [a.reshape(blocks, block) for a in (grid.t, grid.h, grid.row)]
         inputs = (((*whole, counts), None),)
-        count = -(-grid.count // block)
+        count = -(-grid.number // block)
         _, _, ys = counted_scan(many, y0, p, count, bound=blocks, inputs=inputs, known=known)
     return jax.tree.map(lambda a, b: a.at[0].set(b), ys, y0)
 
@@ -210,8 +210,9 @@ def _adaptive(problem: _Problem, y0, ts, p):
 
 @_adaptive.defjvp
 def _adaptive_jvp(problem, primals, tangents):
-    y0, ts, p = primals
+    y0, _, p = primals
     ys, grid, known, outcome = _search(problem, *jax.lax.stop_gradient(primals), store=True)
+
     def of(y0, p):
         return _on_grid(problem, y0, p, grid, known)
 
@@ -260,7 +261,7 @@ def _search(problem: _Problem, y0, ts, p, *, store: bool):
     bound, block, times = problem.max_steps, problem.block, problem.times
     field, controller, stepper = problem.at(p), problem.controller, problem.stepper
     assert controller is not None
-    order = controller.error_order
+    order: Any = controller.error_order
     eps = jnp.finfo(ts.dtype).eps
     sign = jnp.where(ts[-1] < ts[0], -1, 1).astype(ts.dtype)
     size = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(y0))
@@ -334,7 +335,8 @@ def _search(problem: _Problem, y0, ts, p, *, store: bool):
     result = RESULTS.where(walk.failed, RESULTS.stalled, result)
     known = (walk.y, (ys,), (), states) if block == 1 else (walk.y, (), ys, states)
     outcome = result, walk.steps, walk.largest, walk.trials - walk.steps
-    return ys, _Grid(*(a[:bound] for a in grid), walk.steps), known, outcome
+    t, h, row = (a[:bound] for a in grid)
+    return ys, _Grid(t, h, row, walk.steps), known, outcome
 
 
 def _first_step(controller, field, sign, y0, ts, order):
@@ -369,7 +371,9 @@ def _even_grid(ts, step_size, bound) -> _Grid:
     h = (jnp.diff(ts) / counts)[i]
     there = n < ends[-1]
     row = jnp.where(there & (inside == counts[i] - 1), i + 1, len(ts))
-    return _Grid(jnp.where(there, ts[i] + inside * h, ts[-1]), jnp.where(there, h, 0), row, jnp.minimum(ends[-1], bound))
+    return _Grid(
+        jnp.where(there, ts[i] + inside * h, ts[-1]), jnp.where(there, h, 0), row, jnp.minimum(ends[-1], bound)
+    )
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -383,7 +387,7 @@ def _moved(problem: _Problem, start: bool, ys, ts, p):
 
 @partial(_moved.defjvp, symbolic_zeros=True)
 def _moved_jvp(problem, start, primals, tangents):
-    ys, ts, p = primals
+    ys = primals[0]
     if not is_live(tangents[1]):
         return ys, instantiated(tangents[0], ys)
 
@@ -421,7 +425,7 @@ def _start(f, y0, ts, params):
     out = jax.eval_shape(f, ts[0], y0, params)
     if jax.tree.structure(out) != jax.tree.structure(y0):
         raise InputError(
-            f"odeint: f must return the structure of y0, {jax.tree.structure(y0)}; it returns {jax.tree.structure(out)}."
+            f"odeint: f must return the structure of y0, {jax.tree.structure(y0)}, not {jax.tree.structure(out)}."
         )
     for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(y0), jax.tree.leaves(out)):
         if a.shape != b.shape or jnp.result_type(a, b.dtype) != a.dtype:

@@ -1,10 +1,10 @@
 """One step of a Runge–Kutta method: explicit ones from their tableau, written out; others by diffrax itself."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +19,7 @@ Field = Callable[[Any, PyTree], PyTree]  # (t, y) -> dy/dt
 class RK4(AbstractERK):
     """The classical Runge–Kutta method of order 4, for fixed steps: it has no estimate of its error."""
 
-    tableau: ClassVar[ButcherTableau] = ButcherTableau(
+    tableau: ClassVar[ButcherTableau] = ButcherTableau(  # pyright: ignore[reportIncompatibleVariableOverride]
         c=np.array([0.5, 0.5, 1.0]),
         b_sol=np.array([1.0, 2.0, 2.0, 1.0]) / 6,
         b_error=np.zeros(4),
@@ -95,9 +95,8 @@ def any_step(stepper: diffrax.AbstractSolver, field: Field, t: Any, h: Any, y: P
 def ready(stepper: Any, rtol: float, atol: float) -> Any:
     """The stepper with the tolerances of its root finder, and loops that both modes can differentiate."""
     if stepper.tableau.implicit:
-        finder = diffrax.VeryChord(rtol=rtol / 10, atol=atol / 10)
-        stepper = eqx.tree_at(lambda s: s.root_finder, stepper, finder, is_leaf=lambda x: x is not None and not eqx.is_array(x))
-        stepper = eqx.tree_at(lambda s: s.scan_kind, stepper, "bounded", is_leaf=lambda x: x is None)
+        finder = diffrax.VeryChord(rtol=rtol, atol=atol)
+        return dataclasses.replace(stepper, root_finder=finder, scan_kind="bounded")
     return stepper
 
 

@@ -17,7 +17,7 @@ Under `vmap` the loop is as long as that of the slowest member. The others stand
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
