@@ -16,6 +16,7 @@ _ROOMS = (
     "core",
     "linalg",
     "loops",
+    "flows",
     "krylov",
     "elementary",
     "special",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pullback import elementary, implicit, linalg, loops, special
+from pullback import elementary, flows, implicit, linalg, loops, special
 from pullback.cli._subjects import subjects
 from pullback.core import InputError
 from pullback.trust import check_transformations
@@ -56,7 +56,7 @@ def test_every_function_under_every_transformation(name):
     assert row.ok, {k: v.reason for k, v in row.verdicts.items() if not v.ok}
 
 
-@pytest.mark.parametrize("room", [linalg, elementary, special, loops, implicit])
+@pytest.mark.parametrize("room", [linalg, elementary, special, loops, flows, implicit])
 def test_every_public_function_has_a_row(room):
     rows = {name.split(",")[0] for name in ROWS}
     functions = [name for name in room.__all__ if not isinstance(getattr(room, name), type)]

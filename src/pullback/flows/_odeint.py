@@ -5,7 +5,8 @@ the accepted ones, t_0 < t_1 < … < t_N. The derivative is that of the map y_{n
 times (`loops.counted_scan`): exact for the numbers that are returned, in every mode and order, whatever the error of
 the method. How the sizes were chosen plays no part (their derivative is a multiple of the local error).
 
-In the times themselves the derivative is that of the flow, ∂y(t_j)/∂t_j = f(t_j, y_j) and ∂y_j/∂t_0 = −(∂y_j/∂y_0) f_0.
+In the times themselves the derivative is that of the flow, ∂y(t_j)/∂t_j = f(t_j, y_j) and ∂y_j/∂t_0 = −(∂y_j/∂y_0) f_0;
+with steps of one length it is that of the steps.
 
 Source: E. Hairer, S. P. Nørsett, G. Wanner, Solving Ordinary Differential Equations I (Springer 1993), II.4; the
 derivative of the numerical solution: A. Walther, Comput. Optim. Appl. 36, 83 (2007).
@@ -32,6 +33,7 @@ from pullback.core import (
     Solution,
     TwoLevel,
     by_throw,
+    error_if,
     hoist,
     instantiated,
     is_live,
@@ -44,6 +46,7 @@ from pullback.flows._steppers import check, explicit_step, ready, step_of
 from pullback.loops import counted_scan
 
 _STORED = 4 * 2**20  # bytes of states that the default adjoint stores before it takes two levels
+_NOT_MONOTONIC = "odeint: ts must increase, or decrease, from each time to the next, and be finite."
 _LEAST = 8  # times eps |t|: the shortest step
 
 
@@ -143,18 +146,25 @@ def odeint(
     problem = _Problem(closed, ready(stepper, rtol, atol), controller, bound, len(ts), block)
     p = consts, params
     y0, ts, p = vary_like((y0, ts, p))
-    y_start = jax.tree.map(lambda a: a[0], _moved(problem, True, jax.tree.map(lambda a: a[None], y0), ts[:1], p))
     if controller is None:
-        grid = _even_grid(jax.lax.stop_gradient(ts), step_size, bound)
-        ys = _on_grid(problem, y_start, p, grid, None)
-        wanted = jnp.sum(_even_counts(jax.lax.stop_gradient(ts), step_size))
-        result = RESULTS.where(wanted <= bound, RESULTS.successful, RESULTS.max_steps_reached)
+        counts = _even_counts(ts, step_size)
+        grid = _even_grid(ts, counts, bound)
+        ys = _on_grid(problem, y0, p, grid, None)
+        result = RESULTS.where(jnp.sum(counts) <= bound, RESULTS.successful, RESULTS.max_steps_reached)
         steps, largest, rejected = grid.number, jnp.zeros((), ts.dtype), jnp.zeros((), int)
     else:
-        ys, (result, steps, largest, rejected) = _adaptive(problem, y_start, jax.lax.stop_gradient(ts), p)
-    ys = _moved(problem, False, ys, ts, p)
-    finite = jnp.all(jnp.array([jnp.isfinite(a).all() for a in jax.tree.leaves(ys)]))
+        y_start = jax.tree.map(lambda a: a[0], _moved(problem, True, jax.tree.map(lambda a: a[None], y0), ts[:1], p))
+        ys, (arrived, failed, steps, rejected, largest) = _adaptive(problem, y_start, jax.lax.stop_gradient(ts), p)
+        result = RESULTS.where(arrived > 0, RESULTS.successful, RESULTS.max_steps_reached)
+        result = RESULTS.where(failed > 0, RESULTS.stalled, result)
+        steps, rejected = steps.astype(int), rejected.astype(int)
+        ys = _moved(problem, False, ys, ts, p)
+    finite = jnp.all(jnp.array([jnp.isfinite(a).all() for a in jax.tree.leaves((ys, ts))]))
     result = RESULTS.where(finite, result, RESULTS.nonfinite)
+    if isinstance(ts, Tracer):
+        steps_in_time = jnp.diff(ts)
+        both = jnp.any(steps_in_time > 0) & jnp.any(steps_in_time < 0)
+        ys = error_if(ys, both | jnp.any(steps_in_time == 0), _NOT_MONOTONIC)
     solution = Solution(ys, result, largest, steps, {"rejected": rejected})
     return solution.unwrap("odeint") if throw else solution
 
@@ -203,7 +213,10 @@ def _on_grid(problem: _Problem, y0, p, grid: _Grid, known):
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _adaptive(problem: _Problem, y0, ts, p):
-    """(states at ts, how it went), without a store of what only derivatives need."""
+    """(states at ts, how it went), without a store of what only derivatives need.
+
+    How it went in floating point: what is not inexact has no derivatives inside `shard_map`.
+    """
     ys, _, _, outcome = _search(problem, y0, ts, p, store=False)
     return ys, outcome
 
@@ -218,13 +231,7 @@ def _adaptive_jvp(problem, primals, tangents):
 
     dy0, _, dp = tangents
     ys, dys = jax.jvp(of, (y0, p), (dy0, dp))
-    return (ys, outcome), (dys, jax.tree.map(_no_tangent, outcome))
-
-
-def _no_tangent(a):
-    if jnp.issubdtype(jnp.result_type(a), jnp.inexact):
-        return jnp.zeros_like(a)
-    return np.zeros(jnp.shape(a), jax.dtypes.float0)
+    return (ys, outcome), (dys, jax.tree.map(jnp.zeros_like, outcome))
 
 
 class _Walk(NamedTuple):
@@ -296,14 +303,14 @@ def _search(problem: _Problem, y0, ts, p, *, store: bool):
             _where(keep, step.last, walk.first),
             jnp.where(arrived, target, jnp.where(keep, walk.t + length, walk.t)),
             jnp.where(active, h, walk.h),
-            walk.row + arrived,
-            walk.steps + keep,
-            walk.trials + active,
+            walk.row + arrived.astype(int),
+            walk.steps + keep.astype(int),
+            walk.trials + active.astype(int),
             _where(active, state, walk.controller),
             jnp.where(keep, jnp.maximum(walk.largest, error), walk.largest),
             walk.failed | (active & ~keep & (walk.h <= _LEAST * eps * jnp.maximum(jnp.abs(walk.t), left))),
         )
-        return walk, trail, n + keep
+        return walk, trail, n + keep.astype(int)
 
     def several(carry):
         walk, ys, grid, states = carry
@@ -331,23 +338,38 @@ def _search(problem: _Problem, y0, ts, p, *, store: bool):
     walk, ys, grid, states = jax.lax.while_loop(
         lambda carry: unvmap_any(unfinished(carry[0])), several, vary_like(begin, y0, ts, p)
     )
-    result = RESULTS.where(walk.row >= times, RESULTS.successful, RESULTS.max_steps_reached)
-    result = RESULTS.where(walk.failed, RESULTS.stalled, result)
     known = (walk.y, (ys,), (), states) if block == 1 else (walk.y, (), ys, states)
-    outcome = result, walk.steps, walk.largest, walk.trials - walk.steps
+    counts = walk.row >= times, walk.failed, walk.steps, walk.trials - walk.steps
+    outcome = *(a.astype(ts.dtype) for a in counts), walk.largest
     t, h, row = (a[:bound] for a in grid)
     return ys, _Grid(t, h, row, walk.steps), known, outcome
 
 
 def _first_step(controller, field, sign, y0, ts, order):
-    """(length of the first trial, state of the controller)."""
-    term = diffrax.ODETerm(lambda t, y, args: jax.tree.map(lambda a: sign.astype(a.real.dtype) * a, field(t, y)))
+    """(length of the first trial, state of the controller).
+
+    Source: E. Hairer, S. P. Nørsett, G. Wanner, Solving Ordinary Differential Equations I, II.4. (That of diffrax has
+    branches, which the types of `shard_map` do not accept.)
+    """
+
+    def size(a):
+        return controller.norm(jax.tree.map(lambda a, y: a / (controller.atol + jnp.abs(y) * controller.rtol), a, y0))
+
+    def moved(h):
+        return jax.tree.map(lambda y, k: y + (sign * h).astype(y.real.dtype) * k, y0, slope)
+
     span = jnp.abs(ts[-1] - ts[0])
-    t1, kept = controller.init(
-        term, ts[0], ts[0] + span, y0, None, None, lambda term, t, y, args: term.vf(t, y, args), order
-    )
-    h = jnp.minimum(jnp.abs(t1 - ts[0]), span)
-    return jnp.where(jnp.isfinite(h) & (h > 0), h, span / 1000), kept
+    slope = field(ts[0], y0)
+    d0, d1 = size(y0), size(slope)
+    small = (d0 < 1e-5) | (d1 < 1e-5)
+    h0 = jnp.minimum(jnp.where(small, 1e-6, 0.01 * d0 / jnp.where(small, 1, d1)).astype(ts.dtype), span)
+    change = jax.tree.map(jnp.subtract, field(ts[0] + sign * h0, moved(h0)), slope)
+    largest = jnp.maximum(d1, size(change) / h0)
+    h1 = jnp.where(largest <= 1e-15, jnp.maximum(1e-6, h0 * 1e-3), (0.01 / largest) ** (1 / order)).astype(ts.dtype)
+    h = jnp.minimum(jnp.minimum(100 * h0, h1), span)
+    h = jnp.where(jnp.isfinite(h) & (h > 0), h, span / 1000)
+    _, kept = controller.init(None, ts[0], ts[0] + span, y0, h, None, None, order)
+    return h, kept
 
 
 def _scaled(controller, y, new, error):
@@ -358,22 +380,21 @@ def _scaled(controller, y, new, error):
 
 
 def _even_counts(ts, step_size) -> Int[Array, " intervals"]:
-    return jnp.maximum(jnp.ceil(jnp.abs(jnp.diff(ts)) / step_size * (1 - 1e-12)), 1).astype(int)
+    lengths = jnp.abs(jax.lax.stop_gradient(jnp.diff(ts)))
+    return jnp.maximum(jnp.ceil(lengths / step_size * (1 - 1e-12)), 1).astype(int)
 
 
-def _even_grid(ts, step_size, bound) -> _Grid:
-    """Equal steps inside each interval."""
-    counts = _even_counts(ts, step_size)
+def _even_grid(ts, counts, bound) -> _Grid:
+    """Equal steps inside each interval, differentiable functions of its ends."""
     ends = jnp.cumsum(counts)
     n = jnp.arange(bound)
     i = jnp.minimum(jnp.searchsorted(ends, n, side="right"), len(counts) - 1)
     inside = n - (ends[i] - counts[i])
-    h = (jnp.diff(ts) / counts)[i]
     there = n < ends[-1]
+    h = jnp.where(there, (jnp.diff(ts) / counts.astype(ts.dtype))[i], 0)
+    t = jnp.where(there, ts[i] + inside.astype(ts.dtype) * h, ts[-1])
     row = jnp.where(there & (inside == counts[i] - 1), i + 1, len(ts))
-    return _Grid(
-        jnp.where(there, ts[i] + inside * h, ts[-1]), jnp.where(there, h, 0), row, jnp.minimum(ends[-1], bound)
-    )
+    return _Grid(t, h, row, jnp.minimum(ends[-1], bound))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -421,7 +442,7 @@ def _start(f, y0, ts, params):
     if not isinstance(ts, Tracer):
         steps = np.diff(np.asarray(ts))
         if not (np.all(steps > 0) or np.all(steps < 0)):
-            raise InputError("odeint: ts must increase, or decrease, from each time to the next, and be finite.")
+            raise InputError(_NOT_MONOTONIC)
     out = jax.eval_shape(f, ts[0], y0, params)
     if jax.tree.structure(out) != jax.tree.structure(y0):
         raise InputError(

@@ -130,7 +130,7 @@ def symplectic(
     step, inverse = steps
 
     def run(state, first, length):
-        times = t0 + h * (first + jnp.arange(length))
+        times = t0 + h * (first + jnp.arange(length)).astype(h.dtype)
         shared = params, h
         if isinstance(adjoint, Uncompute):
             return reversible_scan(step, inverse, state, times, shared, adjoint=adjoint, throw=throw)

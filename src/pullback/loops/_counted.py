@@ -21,8 +21,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from equinox.internal import unvmap_max
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, ArrayLike, Int, PyTree
 
 from pullback.core import instantiated, is_live, linear_map, vary_like
 
@@ -45,7 +44,7 @@ def counted_scan(
     step: Step,
     init: PyTree,
     params: PyTree,
-    count: Int[Array, ""],
+    count: Int[ArrayLike, ""],
     *,
     bound: int,
     inputs: tuple[tuple[PyTree, Rows], ...] = (),
@@ -88,7 +87,7 @@ def _counted(step: Step, shape: _Shape, x0, data, p, rows, count, known=None):
     m = _chunk(shape, (first, ys, x0 if shape.states else ()))
     storage = tuple(_zeros(y, (size,)) for y, size in zip(ys, shape.sizes, strict=True))
     states = jax.tree.map(lambda a: jnp.broadcast_to(a, (shape.bound, *a.shape)), x0) if shape.states else ()
-    chunks = -(-unvmap_max(count) // m)
+    chunks = -(-_of_all(count) // m)
 
     def several(i, carry):
         """m steps, whose inputs and outputs are small arrays: XLA compiles a loop on little data as one function."""
@@ -116,6 +115,17 @@ def _counted(step: Step, shape: _Shape, x0, data, p, rows, count, known=None):
         return x, storage, total, states
 
     return jax.lax.fori_loop(0, chunks, several, vary_like((x0, storage, _zeros(total), states), x0, data, p))
+
+
+@jax.custom_batching.custom_vmap
+def _of_all(count):
+    """The largest count of a batch, 0 of an empty one."""
+    return count
+
+
+@_of_all.def_vmap
+def _(axis_size, batched, count):
+    return _of_all(jnp.max(count, initial=0)), False
 
 
 def _chunk(shape: _Shape, row) -> int:

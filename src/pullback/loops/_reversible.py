@@ -43,6 +43,7 @@ from pullback.core import (
     hoist,
     instantiated,
     is_live,
+    is_varying,
     linear_map,
     vary_like,
 )
@@ -210,6 +211,11 @@ def _reversible(step, inverse, unroll, length, reverse, x0, us, p):
 @partial(_reversible.defjvp, symbolic_zeros=True)
 def _reversible_jvp(step, inverse, unroll, length, reverse, primals, tangents):
     x0, us, p = primals
+    if is_varying(x0.rest):
+        raise InputError(
+            f"{_NAME}: inside jax.shard_map JAX has no derivatives of loops whose state holds integers or keys. Use "
+            "jax.shard_map(..., check_vma=False)."
+        )
     end, ys = _reversible(step, inverse, unroll, length, reverse, x0, us, p)
     dx0 = instantiated(tangents[0].inexact, x0.inexact)
     us, dus, whole_us = _live(us, tangents[1])

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import pullback as pb  # flows only when its rows are asked for: it loads diffrax
 from pullback import elementary, external, implicit, krylov, linalg, loops, operators, special
 from pullback.trust._transformations._subject import Subject
 
@@ -26,7 +27,7 @@ _OPTIMISTIX = "optimistix does not pass JAX's checks there: use solver=Newton() 
 @cache
 def primitive_subjects() -> tuple[Subject, ...]:
     """The rows of this floor in the table of transformations."""
-    rooms = (_linalg, _elementary, _special, _loops, _implicit, _operators, _krylov, _external)
+    rooms = (_linalg, _elementary, _special, _loops, _flows, _implicit, _operators, _krylov, _external)
     return tuple(subject for room in rooms for subject in room())
 
 
@@ -185,6 +186,13 @@ def _loops():
         q = q - 0.1 * v
         return q, v + p * jnp.sin(q) * u
 
+    def counted(x, u, p):
+        def moved(x, us, p):
+            x = x + p * jnp.sin(x) * us[0]
+            return x, (x,), jnp.sum(x)
+
+        return loops.counted_scan(moved, x, p, 3, bound=4, inputs=((u, None),), outputs=((4, None),))
+
     def halved(a):
         return loops.while_loop(lambda s: jnp.max(s) > 0.2, lambda s: 0.7 * s - 0.01 * s * s, a, max_steps=20)
 
@@ -194,6 +202,36 @@ def _loops():
         Subject("loops.while_loop", halved, (_POINTS,)),
         Subject("loops.reversible_scan", lambda q, v, u, p: loops.reversible_scan(kick, unkick, (q, v), u, p),
                 (_POINTS, _POINTS, _B, np.array(0.3))),
+        Subject("loops.counted_scan", counted, (_POINTS, _B, np.array(0.3))),
+    )  # fmt: skip
+
+
+def _flows():
+    def pendulum(t, y, p):
+        return jnp.stack([y[1], -p * jnp.sin(y[0]) + t])
+
+    def solved(**options):
+        def of(y, ts, p):
+            times = jnp.sort(jnp.abs(ts)) / 2  # increasing
+            return pb.flows.odeint(pendulum, y, times, p, max_steps=64, **options)
+
+        return of
+
+    def split(arithmetic):
+        def of(q, p, m):
+            parts = (lambda p, m: jnp.sum(p**2) / 2), (lambda q, m: -m * jnp.sum(jnp.cos(q)))
+            return pb.flows.symplectic(parts, q, p, 0.1, 5, m, order=4, arithmetic=arithmetic)
+
+        return of
+
+    grid = {"float32": "the grid of integers is for double precision", "shard_map": "JAX has no derivatives of "
+            "loops with integers in their state there: check_vma=False"}
+    return (
+        Subject("flows.odeint", solved(rtol=1e-6, atol=1e-6), (_POINTS, _B, np.array(0.3))),
+        Subject("flows.odeint, fixed steps", solved(step_size=0.08, stepper=pb.flows.RK4()),
+                (_POINTS, _B, np.array(0.3))),
+        Subject("flows.symplectic", split("float"), (_POINTS, _POINTS, np.array(0.8))),
+        Subject("flows.symplectic, fixed", split("fixed"), (_POINTS, _POINTS, np.array(0.8)), cannot=grid),
     )  # fmt: skip
 
 
