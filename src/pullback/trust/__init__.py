@@ -1,5 +1,6 @@
 """Whether a derivative can be believed: checks against differences of values, for every mode and order."""
 
+from pullback.trust._chaos import evolution_strategies, lyapunov_spectrum
 from pullback.trust._conformance import TOLERANCE, Case, Outcome, cases, check_conformance
 from pullback.trust._derivatives import MODES, DerivativeReport, Row, check_derivatives, directional_derivative
 from pullback.trust._transformations import TRANSFORMATIONS, Subject, check_transformations, primitive_subjects
@@ -18,5 +19,7 @@ __all__ = [
     "check_derivatives",
     "check_transformations",
     "directional_derivative",
+    "evolution_strategies",
+    "lyapunov_spectrum",
     "primitive_subjects",
 ]
