@@ -58,7 +58,7 @@ def test_random_circuits(gates):
 
 @pytest.mark.slow
 @given(GATES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_many_random_circuits(gates):
     check(gates)
 

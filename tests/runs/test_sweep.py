@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -149,9 +148,9 @@ def test_two_processes_stopped_in_the_middle(tmp_path, stop):
     over, slopes = "slope=1:8:8", np.linspace(1, 8, 8)
     command = [*PULLBACK, "sweep", str(EXPERIMENT), "--over", over, "--pause", "0.5", "--processes", "2", "--out"]
     assert subprocess.run([*command, str(tmp_path / "whole")], check=False).returncode == 0
-    # A shell that runs the tests in the background has children that ignore Ctrl-C.
-    attentive = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen([*command, str(tmp_path / "s")], preexec_fn=attentive)
+    # Tests that run in the background of a shell have children that ignore Ctrl-C.
+    attentive = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {command[2]}"
+    process = subprocess.Popen([*command[:2], attentive, *command[3:], str(tmp_path / "s")])
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("s/*/result.h5"))) < 2:
         assert process.poll() is None and time.monotonic() < deadline

@@ -21,6 +21,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
@@ -133,7 +134,7 @@ def evolution_strategies(
     x, unravel = _flat("evolution_strategies", theta)
     if pairs < 2:
         raise InputError(f"evolution_strategies: pairs={pairs}; an error needs two or more.")
-    if not isinstance(sigma, Tracer) and not jnp.all(jnp.asarray(sigma) > 0):
+    if not isinstance(sigma, Tracer) and not np.all(np.asarray(sigma) > 0):
         raise InputError(f"evolution_strategies: sigma must be positive, got {sigma}.")
     directions = jax.random.normal(key, (pairs, x.size), x.dtype)
 
