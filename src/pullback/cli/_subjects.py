@@ -85,6 +85,11 @@ def _circuits():
         blocks = [circuits.put(0, circuits.Ry(theta[0])), circuits.put(0, circuits.amplitude_damping(theta[1] ** 2))]
         return circuits.density_matrix(circuits.Circuit(1, blocks))
 
+    def geometry(theta):
+        turns = [circuits.put(0, circuits.Ry(theta[0])), circuits.put(1, circuits.Rz(theta[2]))]
+        controlled = circuits.control(0, circuits.put(1, circuits.Rx(theta[1])))
+        return circuits.quantum_geometric_tensor(circuits.Circuit(2, [turns[0], controlled, turns[1]]))
+
     def quench(x):
         return circuits.state(circuits.trotter(operators.transverse_ising(n, x[0]), x[1], 2))
 
@@ -94,8 +99,7 @@ def _circuits():
         Subject("circuits.density_matrix", noisy, (np.array([0.4, 0.3]),)),
         Subject("circuits.trotter", quench, (np.array([0.7, 0.4]),)),
         Subject("circuits.qaoa", lambda t: circuits.state(circuits.qaoa(model, t.reshape(2, 2))), (angles[:4],)),
-        Subject("circuits.quantum_geometric_tensor",
-                lambda t: circuits.quantum_geometric_tensor(circuit(t)), (angles,)),
+        Subject("circuits.quantum_geometric_tensor", geometry, (np.array([0.4, 0.3, 0.8]),)),
     )  # fmt: skip
 
 
