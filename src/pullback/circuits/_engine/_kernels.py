@@ -170,8 +170,10 @@ def times(z, V):
 def pair_transitions(V, W, tables):
     b, active, sign, partner = tables
     classes = jnp.stack([active & ~b, active & b]).astype(V.dtype)
-    parts = (W[:, None] * classes[:, None]).reshape(4, -1)  # (re and im) x b
-    Y = partners(V, partner) * jnp.asarray(sign, V.dtype)
+    ones = [1] * (W.ndim - 2)
+    parts = (W[:, None] * classes.reshape(1, 2, *ones, -1)).reshape(4, -1)  # (re and im) x b
+    sign = jnp.asarray(sign, V.dtype)
+    Y = partners(V, partner) * (sign.reshape(1, *ones, -1) if sign.ndim else sign)
     same, other = (_conjugated(parts @ Z.reshape(2, -1).T) for Z in (V, Y))
     rows = [jnp.stack([same[:, 0], other[:, 0]], -1), jnp.stack([other[:, 1], same[:, 1]], -1)]
     return jnp.stack(rows, 1)
