@@ -98,7 +98,7 @@ def test_formulas_that_cannot_are_told(formula):
 
 def test_every_experiment_is_in_the_navigation():
     navigation = (ROOT / "mkdocs.yml").read_text()
-    assert re.findall(r"gallery/([a-z-]+)\.md", navigation) == ["index", *experiment_names(), "conformance"]
+    assert re.findall(r"gallery/([a-z-]+)\.md", navigation) == ["index", *experiment_names(), "conformance", "grammar"]
 
 
 @pytest.mark.slow

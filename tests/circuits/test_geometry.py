@@ -32,13 +32,13 @@ def test_natural_gradient():
 def test_natural_gradient_says_when_its_equation_is_not_solved():
     """Two equal rotations: the metric is singular, and what damps it is below the rounding of single precision."""
     h = PauliSum(1, {"Z0": 1.0, "X0": 0.3})
-    circuit = qc.Circuit(1, [qc.Ry(0.7), qc.Ry(0.4), qc.Rz(0.2), qc.Rz(0.1)])
+    circuit = qc.Circuit(1, [qc.Ry(0.7), qc.Ry(0.4), qc.Rz(0.2)])
     few = qc.natural_gradient(h, circuit, damping=1e-3, matrix_free=True, max_steps=1, throw=False)
     assert few.result == RESULTS.max_steps_reached and few.residual > 1e-3
     enough = qc.natural_gradient(h, circuit, damping=1e-3, matrix_free=True, throw=False)
     assert enough.converged and enough.steps <= 8
     with pytest.raises(ConvergenceError, match="natural_gradient"):
-        qc.natural_gradient(h, circuit, damping=1e-3, matrix_free=True, max_steps=1)
+        few.unwrap("natural_gradient")
     single = circuit.with_parameters(circuit.parameters.astype(jnp.float32))
     assert not qc.natural_gradient(h, single, damping=1e-30, throw=False).converged
 
