@@ -320,7 +320,7 @@ def test_the_adjoint_has_its_own_tolerance():
     changed = turned(Implicit(tol=1e-12)), turned(Implicit(tol=1e-3))
     assert 1e-9 < np.linalg.norm(np.subtract(*changed)) < 1e-2 * np.linalg.norm(changed[0])
     with pytest.raises((RuntimeError, ValueError), match="max_steps"):
-        turned(Implicit(max_steps=1))
+        jax.block_until_ready(turned(Implicit(max_steps=1)))
 
 
 def planted(rng, n, dtype, first, size):
