@@ -270,10 +270,12 @@ def test_refusals():
     # One start vector alone cannot see the second of two equal levels, but the derivative does.
     mixing = jnp.zeros((256, 256)).at[0, 1].set(1.0).at[1, 0].set(1.0)
     with pytest.raises(RuntimeError, match="multiplet"):
-        jax.jvp(
-            lambda t: eigsh(lambda x: levels * x + t * (mixing @ x), shape=256, solver=Lanczos(copies=False))[1],
-            (0.0,),
-            (1.0,),
+        jax.block_until_ready(
+            jax.jvp(
+                lambda t: eigsh(lambda x: levels * x + t * (mixing @ x), shape=256, solver=Lanczos(copies=False))[1],
+                (0.0,),
+                (1.0,),
+            )
         )
 
 
