@@ -34,10 +34,12 @@ class Entry:
         def code(names: tuple[str, ...]) -> str:
             return ", ".join(f"`{name}`" for name in names)
 
-        jitted = "`EquinoxRuntimeError`, the same text" if "ConvergenceError" in self.raises else ""
+        raises = code(self.raises)
+        if "ConvergenceError" in self.raises:
+            raises += "; under `jit` `EquinoxRuntimeError`"
+        returns = "; ".join(part for part in (self.returns, "`Solution` on request" if self.throw else "") if part)
         adjoints = code(tuple(dict.fromkeys((*([self.default] if self.default else []), *self.adjoints))))
-        solution = "yes" if self.throw else ""
-        cells = f"`{self.name}`", code(self.solvers), adjoints, self.returns, solution, code(self.raises), jitted
+        cells = f"`{self.name}`", code(self.solvers), adjoints, returns, raises
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -59,7 +61,11 @@ def entries() -> Iterator[Entry]:
 def page() -> str:
     """The page *Grammar* of the site."""
     rows = "\n".join(entry.row() for entry in entries())
-    return f"""# Grammar
+    return f"""---
+hide: [toc]
+---
+
+# Grammar
 
 Every function that iterates, loops or solves reads the same:
 
@@ -76,8 +82,8 @@ Every function that iterates, loops or solves reads the same:
 
 The table is read off the code.
 
-| function | solvers | adjoints, the default first | returns | `Solution` on request | raises | under `jit` |
-|---|---|---|---|---|---|---|
+| function | solvers | adjoints, the default first | returns | raises |
+|---|---|---|---|---|
 {rows}
 """
 
