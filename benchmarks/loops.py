@@ -6,14 +6,13 @@ diffrax integrates with a user-defined classical Runge-Kutta tableau at constant
 
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
 
 import diffrax
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from benchmarks._timing import alternate, print_row
+from pullback.flows import RK4
 from pullback.loops import Checkpoint, Direct, TwoLevel, reversible_scan, scan
 
 VARIABLES = 64
@@ -28,23 +27,6 @@ def ring(x: jax.Array) -> jax.Array:
 def wells(x: jax.Array) -> jax.Array:
     """Independent double wells: dx_i/dt = x_i - x_i^3. XLA makes one kernel of a step."""
     return x - x**3
-
-
-class RungeKutta4(diffrax.AbstractERK):
-    """The classical tableau of order 4."""
-
-    tableau: ClassVar[diffrax.ButcherTableau] = diffrax.ButcherTableau(
-        c=np.array([0.5, 0.5, 1.0]),
-        a_lower=(np.array([0.5]), np.array([0.0, 0.5]), np.array([0.0, 0.0, 1.0])),
-        b_sol=np.array([1, 2, 2, 1]) / 6,
-        b_error=np.zeros(4),
-    )
-    interpolation_cls: ClassVar[Callable] = diffrax.ThirdOrderHermitePolynomialInterpolation.from_k
-
-    def order(self, terms):
-        """Of convergence."""
-        del terms
-        return 4
 
 
 def runge_kutta(field, x, _):
@@ -77,7 +59,7 @@ def programs(n: int) -> dict[str, Callable]:
         term = diffrax.ODETerm(lambda t, y, args: field(y))
 
         def loss(x):
-            solution = diffrax.diffeqsolve(term, RungeKutta4(), 0.0, n * STEP, STEP, x, max_steps=n + 1)
+            solution = diffrax.diffeqsolve(term, RK4(), 0.0, n * STEP, STEP, x, max_steps=n + 1)
             return jnp.sum(solution.ys[-1] ** 2)
 
         return loss

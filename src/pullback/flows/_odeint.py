@@ -353,7 +353,7 @@ def _first_step(controller, field, sign, y0, ts, order):
     """
 
     def size(a):
-        return controller.norm(jax.tree.map(lambda a, y: a / (controller.atol + jnp.abs(y) * controller.rtol), a, y0))
+        return controller.norm(_scaled(controller, y0, y0, a))
 
     def moved(h):
         return jax.tree.map(lambda y, k: y + (sign * h).astype(y.real.dtype) * k, y0, slope)

@@ -124,10 +124,12 @@ def symplectic(
         raise InputError(f"symplectic: every={every} must divide the number of steps, {n}.")
     real = jnp.result_type(*jax.tree.leaves((q0, p0)))
     h, t0 = jnp.asarray(h, real), jnp.asarray(t0, real)
-    _check_split(hamiltonian, q0, p0, params, t0)
-    steps = _float_steps(system, order) if arithmetic == "float" else _grid_steps(system, order, _units(q0, p0))
-    start = (q0, p0) if arithmetic == "float" else _to_grid(q0, p0)
-    step, inverse = steps
+    _check_split(system, callable(hamiltonian), q0, p0, params, t0)
+    if arithmetic == "float":
+        (step, inverse), start = _float_steps(system, order), (q0, p0)
+    else:
+        units = _units(q0, p0)
+        (step, inverse), start = _grid_steps(system, order, units), _to_grid(q0, p0, units)
 
     def run(state, first, length):
         times = t0 + h * (first + jnp.arange(length)).astype(h.dtype)
@@ -237,11 +239,11 @@ def _units(q0, p0):
     return of(q0), of(p0)
 
 
-def _to_grid(q0, p0):
+def _to_grid(q0, p0, units):
     if not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         raise InputError("symplectic: the grid needs 64-bit integers; switch on jax_enable_x64.")
     out = []
-    for x, unit in zip((q0, p0), _units(q0, p0)):
+    for x, unit in zip((q0, p0), units):
         integers = jax.tree.map(lambda a, w=unit: jnp.round(jax.lax.stop_gradient(a) / w).astype(jnp.int64), x)
         out.append((jax.tree.map(lambda a, b, w=unit: _on(b, w, a), x, integers), integers))
     (q, Q), (p, P) = out
@@ -269,14 +271,13 @@ def _system(hamiltonian) -> tuple[_System, Callable | None]:
     return _System(lambda q, p, params, t: velocity(p, params, t), lambda q, p, params, t: slope(q, params, t)), energy
 
 
-def _check_split(hamiltonian, q, p, params, t) -> None:
+def _check_split(system: _System, whole: bool, q, p, params, t) -> None:
     """Refuses, where numbers can be seen, an H whose derivative by p depends on q, or by q on p."""
-    system, _ = _system(hamiltonian)
     for name, rate, like in (("∂H/∂p", system.velocity, p), ("∂H/∂q", system.slope, q)):
         out = jax.eval_shape(rate, q, p, params, t)
         if jax.tree.structure(out) != jax.tree.structure(like):
             raise InputError(f"symplectic: {name} has the structure {jax.tree.structure(out)}, not that of q0 and p0.")
-    if not callable(hamiltonian) or any(isinstance(a, Tracer) for a in jax.tree.leaves((q, p, params, t))):
+    if not whole or any(isinstance(a, Tracer) for a in jax.tree.leaves((q, p, params, t))):
         return
     q_other, p_other = (
         jax.tree.map(lambda a: a + 0.1 * jnp.cos(jnp.arange(a.size).reshape(a.shape)), x) for x in (q, p)
