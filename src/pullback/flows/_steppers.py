@@ -25,7 +25,7 @@ class RK4(AbstractERK):
         b_error=np.zeros(4),
         a_lower=(np.array([0.5]), np.array([0.0, 0.5]), np.array([0.0, 0.0, 1.0])),
     )
-    interpolation_cls: ClassVar[Any] = diffrax.LocalLinearInterpolation
+    interpolation_cls: ClassVar[Any] = diffrax.ThirdOrderHermitePolynomialInterpolation.from_k
 
     def order(self, terms: Any) -> int:
         return 4
