@@ -30,7 +30,7 @@ FOUND = [
     ("operators.PauliSum", ("ranks",)),
     ("operators.SpinSum", ("dtypes",)),
     ("krylov.eigsh", ("dtypes",)),
-    ("krylov.eigsh, two", ("ranks", "dtypes")),
+    ("krylov.eigsh", ("ranks", "dtypes")),
     ("krylov.svds", ("shard_map",)),
     ("krylov.funm_multiply", ("dtypes",)),
     ("krylov.expm_multiply", ("dtypes",)),

@@ -11,8 +11,8 @@ from pullback.trust import Subject, primitive_subjects
 
 @cache
 def subjects() -> tuple[Subject, ...]:
-    """Those of the primitives and those of physics."""
-    return (*primitive_subjects(), *_schrodinger(), *_lattices(), *_circuits(), *_particles())
+    """Those of the primitives and those of physics; at the end small ones, so that no process waits for another."""
+    return (*primitive_subjects(), *_circuits(), *_lattices(), *_particles(), *_schrodinger())
 
 
 def _schrodinger():

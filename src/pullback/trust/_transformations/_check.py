@@ -14,6 +14,7 @@ import dataclasses
 import gc
 import io
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cached_property, partial
@@ -32,7 +33,8 @@ from pullback.trust._transformations._subject import Subject
 from pullback.trust._transformations._subjects import primitive_subjects
 
 _RTOL, _RTOL_SINGLE = 1e-6, 2e-3
-_STEP = 1e-2  # between the members of a batch
+_STEP = 1e-2
+_MEMBERS = np.array([0.0, _STEP])  # of a batch
 _RANKS, _DTYPES = partial(jax.numpy_rank_promotion, "raise"), partial(jax.numpy_dtype_promotion, "strict")
 
 
@@ -82,19 +84,30 @@ class _Trial:
     @cached_property
     def slope(self) -> float:
         """dφ/dt by differences: what all derivatives are compared with."""
+        return self.slope_at(0.0)
+
+    def slope_at(self, t: float) -> float:
         scale = 0.05
 
         def along(s):
-            return self.value(scale * s)
+            return self.value(t + scale * s)
 
         return derivative(along, 1, noise_level(along))[0] / scale
 
     @cached_property
     def results(self) -> dict[str, Any]:
         """What the transformations within `jit` give, compiled as one program; nothing if one of them raises."""
-        programs = {name: WITHIN_JIT[name](self)[0] for name in self.within_jit}
+        together = {names: both for names, both in _TOGETHER.items() if set(names) <= set(self.within_jit)}
+        alone = [name for name in self.within_jit if not any(name in names for names in together)]
+
+        def program(t):
+            found = {name: WITHIN_JIT[name](self)[0](t) for name in alone}
+            for names, both in together.items():
+                found |= zip(names, both(self.phi, t), strict=True)
+            return found
+
         try:
-            return _jit(lambda t: {name: program(t) for name, program in programs.items()})(0.0)
+            return _jit(program)(0.0)
         except Exception:
             return {}
 
@@ -136,11 +149,11 @@ def _linearize(trial: _Trial):
 
 
 def _vmap(trial: _Trial):
-    return lambda t: jax.vmap(trial.phi)(t + jnp.array([0.0, _STEP])), [trial.value(), trial.value(_STEP)]
+    return lambda t: jax.vmap(trial.phi)(t + _MEMBERS), [trial.value(), trial.value(_STEP)]
 
 
 def _vmap_of_grad(trial: _Trial):
-    return lambda t: jax.vmap(jax.grad(trial.phi))(t + jnp.zeros(2)), 2 * [trial.slope]
+    return lambda t: jax.vmap(jax.grad(trial.phi))(t + _MEMBERS), [trial.slope, trial.slope_at(_STEP)]
 
 
 def _grad_of_vmap_of_scan(trial: _Trial):
@@ -171,6 +184,17 @@ def _shard_map(trial: _Trial):
 
 def _empty(trial: _Trial):
     return lambda t: jax.vmap(trial.phi)(t + jnp.zeros(0)), []
+
+
+def _derivatives(phi, t):
+    """`jit grad` and `linearize`: what `grad` transposes is what `linearize` returns."""
+    value, tangent = jax.linearize(phi, t)
+    return jax.linear_transpose(tangent, t)(jnp.ones_like(value))[0], tangent(1.0)
+
+
+def _members(phi, t):
+    """`vmap` and `vmap grad`."""
+    return jax.vmap(jax.value_and_grad(phi))(t + _MEMBERS)
 
 
 # The others: trial -> pairs (found, expected).
@@ -260,6 +284,11 @@ WITHIN_JIT: dict[str, Callable[[_Trial], tuple[Callable[[Any], Any], Any]]] = {
     "shard_map": _shard_map,
     "empty": _empty,
 }
+# What one program gives that is traced and compiled once.
+_TOGETHER: dict[tuple[str, ...], Callable[[Callable, Any], Any]] = {
+    ("jit grad", "linearize"): _derivatives,
+    ("vmap", "vmap grad"): _members,
+}
 TRANSFORMATIONS: dict[str, Callable[[_Trial], list]] = {
     "eager": _eager,
     "grad": _eager_grad,
@@ -321,7 +350,10 @@ def check_transformations(
     if min(processes, len(chosen)) <= 1:
         yield from map(partial(_of_name, subjects), chosen)
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_be_quick) as pool:
+    with (
+        tempfile.TemporaryDirectory() as programs,
+        ProcessPoolExecutor(processes, get_context("spawn"), _be_quick, (programs,)) as pool,
+    ):
         yield from pool.map(partial(_of_name, subjects), chosen)
 
 
@@ -330,10 +362,17 @@ def _of_name(subjects, name: str) -> Row:
     return verdicts(next(subject for subject in subjects() if subject.name == name))
 
 
-def _be_quick() -> None:
-    """The many small programs of eager evaluation take no options; each process compiles them without optimisation."""
+def _be_quick(programs: str) -> None:
+    """For processes of their own, which share a folder of compiled programs.
+
+    The many small programs of eager evaluation take no options: they are compiled without optimisation as well.
+    """
     flags = (f"--{name}={str(value).lower()}" for name, value in QUICK_XLA.items())
     os.environ.setdefault("XLA_FLAGS", " ".join(flags))
+    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
+        jax.config.update("jax_compilation_cache_dir", programs)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     gc.set_threshold(200_000, 50, 50)  # tracing makes millions of objects, hardly any of them in circles
 
 
