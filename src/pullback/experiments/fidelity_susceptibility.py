@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -103,7 +104,6 @@ class FidelitySusceptibility(Experiment):
         """All points of all sizes, resumable after each."""
         values = np.linspace(self.start, self.stop, self.points)
         found = np.full((len(problem), self.points, len(_QUANTITIES)), np.nan)
-        solve = [jax.jit(family.derivatives) for family in problem]
         refused: list[str] = []
 
         def advance(state: dict[str, Any], n: Array) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class FidelitySusceptibility(Experiment):
             last = min(first + int(n), len(problem) * self.points)
             for which, i in (divmod(step, self.points) for step in range(first, last)):
                 try:
-                    table[which, i] = solve[which](values[i])
+                    table[which, i] = _derivatives(problem[which], values[i])
                 except RuntimeError as error:  # how a compiled program says that it has not converged
                     refused.append(f"{problem[which].sites} sites, g = {values[i]:g}: {_reason(error)}")
             return {"table": table, "step": last}
@@ -166,7 +166,7 @@ class FidelitySusceptibility(Experiment):
             last = min(first + int(n), len(problem))
             for which in range(first, last):
                 if np.isfinite(chi[which]).any():
-                    peaks[which], places[which] = _peak(jax.jit(problem[which].slope), values, chi[which])
+                    peaks[which], places[which] = _peak(problem[which], values, chi[which])
             return {"peaks": peaks, "places": places, "step": last}
 
         start = {"peaks": np.full((len(problem), 2), np.nan), "places": np.zeros(len(problem), int), "step": 0}
@@ -207,14 +207,13 @@ class FidelitySusceptibility(Experiment):
         return figure
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Family:
+class _Family(eqx.Module):
     """g -> model."""
 
-    sites: int
+    sites: int = eqx.field(static=True)
     fixed: OperatorSum | None
     driven: OperatorSum | None
-    sector: Sector | None
+    sector: Sector | None = eqx.field(static=True)
 
     def model(self, g: Float[Array, ""]) -> OperatorSum:
         if self.fixed is None or self.driven is None:
@@ -229,27 +228,31 @@ class _Family:
     def ground(self, g: Float[Array, ""]) -> GroundState:
         return ground_state(self.model(g), sector=self.sector)
 
-    def derivatives(self, g: Float[Array, ""]) -> Float[Array, " quantities"]:
-        """E0, its derivatives, and χ_F."""
 
-        def slope(g):
-            return jax.value_and_grad(lambda g: self.ground(g).energy)(g)
+@jax.jit
+def _derivatives(family: _Family, g: Float[Array, ""]) -> Float[Array, " quantities"]:
+    """E0, its derivatives, and χ_F; compiled once for the runs of a sweep that have the same terms."""
 
-        (energy, first), (_, second) = jax.jvp(slope, (g,), (jnp.ones_like(g),))
-        chi = fidelity_susceptibility(self.model, g, self.sector)
-        return jnp.stack([energy, first, second, chi])
+    def slope(g):
+        return jax.value_and_grad(lambda g: family.ground(g).energy)(g)
 
-    def slope(self, g: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """χ_F and its derivative."""
-        return jax.jvp(lambda g: fidelity_susceptibility(self.model, g, self.sector), (g,), (jnp.ones_like(g),))
+    (energy, first), (_, second) = jax.jvp(slope, (g,), (jnp.ones_like(g),))
+    chi = fidelity_susceptibility(family.model, g, family.sector)
+    return jnp.stack([energy, first, second, chi])
 
 
-def _peak(slope: Any, g: np.ndarray, chi: np.ndarray) -> tuple[tuple[float, float], int]:
+@jax.jit
+def _slope(family: _Family, g: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """χ_F and its derivative."""
+    return jax.jvp(lambda g: fidelity_susceptibility(family.model, g, family.sector), (g,), (jnp.ones_like(g),))
+
+
+def _peak(family: _Family, g: np.ndarray, chi: np.ndarray) -> tuple[tuple[float, float], int]:
     """(g, χ_F) where dχ_F/dg = 0, beside the largest value on the grid."""
     i = int(np.nanargmax(chi))
 
     def derivative(g: float) -> float:
-        return float(slope(jnp.asarray(g))[1])
+        return float(_slope(family, jnp.asarray(g))[1])
 
     try:
         here = derivative(g[i])
@@ -260,7 +263,7 @@ def _peak(slope: Any, g: np.ndarray, chi: np.ndarray) -> tuple[tuple[float, floa
             return (np.nan, np.nan), _UNRESOLVED
         low, high = sorted((float(g[i]), float(g[j])))
         top = float(scipy.optimize.brentq(derivative, low, high, xtol=1e-12))  # pyright: ignore[reportArgumentType]
-        highest = float(slope(jnp.asarray(top))[0])
+        highest = float(_slope(family, jnp.asarray(top))[0])
     except RuntimeError:  # levels that coincide
         return (np.nan, np.nan), _UNRESOLVED
     if not highest >= chi[i] * (1 - 1e-9):  # a jump, where levels cross, is no maximum
