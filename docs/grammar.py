@@ -74,7 +74,8 @@ Every function that iterates, loops or solves reads the same:
 - The problem is a plain function, an operator or a circuit; it may close over traced values, which are differentiated.
 - `solver=` takes an object whose fields are the solver's options.
 - `adjoint=` takes an object that says how the derivative is computed: `Direct`, `Checkpoint`, `TwoLevel`, `Uncompute`
-  or `Implicit` (all in `pullback.core`).
+  or `Implicit` (all in `pullback.core`). A function without it has one way only: the derivatives of functions of an
+  operator are functions of the same kind, of a larger operator.
 - What did not converge raises `ConvergenceError`. With `throw=False` a `Solution` comes back in any case: `value`,
   `result` (`RESULTS[solution.result]` is its text), `residual`, `steps`, `stats`; `solution.unwrap("name")` raises
   later.

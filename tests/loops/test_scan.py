@@ -68,6 +68,28 @@ def test_while_loop_batched_members_stop_alone():
     np.testing.assert_allclose(found, [[0.625, 0.75, 0.75], [1 / 64, 1 / 4, 1 / 2]])
 
 
+def test_while_loop_stores_what_its_adjoint_says():
+    """The same derivative, that of a power, from fewer or more states."""
+
+    def gradient(adjoint):
+        def last(x):
+            body = lambda carry: (carry[0] * jnp.cos(x), carry[1] + 1)  # noqa: E731
+            return while_loop(lambda carry: carry[1] < 900, body, (x, 0), max_steps=1024, adjoint=adjoint)[0].sum()
+
+        return jax.jit(jax.grad(last)).lower(x).compile()
+
+    x = jnp.linspace(0.01, 0.02, 64)
+    expected = np.cos(x) ** 900 - 900 * x * np.sin(x) * np.cos(x) ** 899
+    memory = []
+    for adjoint in (TwoLevel(), Checkpoint(100), Checkpoint(5000), Checkpoint()):
+        program = gradient(adjoint)
+        np.testing.assert_allclose(program(x), expected, rtol=1e-11)
+        memory.append(program.memory_analysis().temp_size_in_bytes)
+    assert memory[0] < memory[1] < memory[3] and memory[0] < memory[3] / 4, memory
+    with pytest.raises(InputError, match=r"while_loop: adjoint must be Checkpoint\(n\) or TwoLevel\(\)"):
+        while_loop(lambda x: x < 1, lambda x: x, 0.0, max_steps=3, adjoint=Direct())
+
+
 def test_while_loop_says_when_the_bound_stopped_it():
     with pytest.raises(ConvergenceError, match="maximum number of steps"):
         newton(2.0, 3)

@@ -1,9 +1,9 @@
 """`while_loop`: a bounded while loop that can be differentiated in both modes.
 
 `jax.lax.while_loop` has no reverse mode, since the number of states that it would have to store is unknown when the
-program is compiled. With a bound N it is known: the loop becomes ⌈N/n⌉ blocks of n ≈ √N steps, where each block
-and each step is skipped once the condition is false (`lax.cond`: a skipped step costs a test, a skipped block one test
-for all of its steps). Blocks and steps are recomputed in reverse mode, so that about 2√N states are stored.
+program is compiled. With a bound N it is known: the loop becomes ⌈N/n⌉ blocks of n steps, where each block and each
+step is skipped once the condition is false (`lax.cond`: a skipped step costs a test, a skipped block one test for all
+of its steps). Blocks and steps are recomputed in reverse mode, so that N/n + n states are stored; 2√N for n = √N.
 
 Under `vmap` a condition that differs between members would turn every `lax.cond` into the evaluation of both sides.
 Whether to skip is therefore decided by all members together, those that have finished are kept as they are, and the
@@ -19,7 +19,18 @@ import jax.numpy as jnp
 from equinox.internal import unvmap_any
 from jaxtyping import Array, Bool, PyTree
 
-from pullback.core import RESULTS, InputError, Solution, by_throw, hoist, refuse_mixture, vary_like
+from pullback.core import (
+    RESULTS,
+    Adjoint,
+    Checkpoint,
+    InputError,
+    Solution,
+    TwoLevel,
+    by_throw,
+    hoist,
+    refuse_mixture,
+    vary_like,
+)
 from pullback.loops._inputs import non_negative, same_state
 
 _NAME = "while_loop"
@@ -33,6 +44,7 @@ def while_loop(
     init: State,
     *,
     max_steps: int,
+    adjoint: Adjoint = TwoLevel(),  # noqa: B008
     throw: bool = True,
 ) -> State | Solution[State]:
     """Repeats state = body(state) as long as cond(state); every mode of differentiation works.
@@ -43,8 +55,9 @@ def while_loop(
         cond: state -> boolean. May close over traced values.
         body: state -> state. May close over traced values.
         init: first state, any pytree.
-        max_steps: bound on the number of steps, a Python integer. Time is that of the steps taken, reverse mode
-            stores about 2·sqrt(max_steps) states.
+        max_steps: bound N on the number of steps, a Python integer. Time is that of the steps taken.
+        adjoint: what reverse mode stores. `TwoLevel()`: about 2√N states. `Checkpoint(n)`: N/n + n states, for n = 1
+            N of them, and each step is recomputed once less.
         throw: raise if `cond` still holds after `max_steps` steps; if False, return a `Solution`.
 
     Returns:
@@ -55,7 +68,7 @@ def while_loop(
         ConvergenceError: with `throw`, if `cond` still holds after `max_steps` steps (`EquinoxRuntimeError` in
             compiled programs).
         InputError: `cond` does not return one boolean; `body` changes the structure, a shape or a dtype of the
-            state; `max_steps` is not a positive integer.
+            state; `max_steps` is not a positive integer; another adjoint.
 
     Examples:
         Newton's iteration for a square root, and its derivative 1/(2√a).
@@ -73,13 +86,23 @@ def while_loop(
     test = jax.eval_shape(cond, init)
     if getattr(test, "shape", None) != () or test.dtype != bool:
         raise InputError(f"{_NAME}: cond must return one boolean, got {test}.")
-    state, unfinished, steps = _run(cond, body, init, bound)
+    state, unfinished, steps = _run(cond, body, init, bound, _block(adjoint, bound))
     result = RESULTS.where(unfinished, RESULTS.max_steps_reached, RESULTS.successful)
     solution = Solution(state, result, jnp.where(unfinished, jnp.inf, 0.0), steps)
     return solution.unwrap(_NAME) if throw else solution
 
 
-def _run(cond, body, init, bound):
+def _block(adjoint: Adjoint, bound: int) -> int:
+    """Steps between the states that are stored."""
+    match adjoint:
+        case TwoLevel():
+            return math.isqrt(bound - 1) + 1
+        case Checkpoint(every=every):
+            return min(every, bound)
+    raise InputError(f"{_NAME}: adjoint must be Checkpoint(n) or TwoLevel(), got {adjoint!r}.")
+
+
+def _run(cond, body, init, bound, block):
     """(state, whether it would go on, number of steps) after at most `bound` steps."""
     closed, consts, _ = hoist(body, init)
     refuse_mixture(_NAME, consts)
@@ -111,8 +134,8 @@ def _run(cond, body, init, bound):
 
         return lambda carry: jax.lax.scan(step, carry, None, times)[0]
 
-    size = math.isqrt(bound - 1) + 1
-    return repeat(repeat(advance, size), -(-bound // size))(vary_like((init, cond(init), jnp.asarray(0))))
+    many = advance if block == 1 else repeat(advance, block)
+    return repeat(many, -(-bound // block))(vary_like((init, cond(init), jnp.asarray(0))))
 
 
 def _select(active, new, old):
