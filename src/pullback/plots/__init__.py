@@ -7,6 +7,7 @@ from pullback.plots._figure import COLOURS, new_figure
 from pullback.plots._graph import graph
 from pullback.plots._levels import levels, place_values
 from pullback.plots._lines import convergence, curves
+from pullback.plots._phase_portrait import phase_portrait
 
 __all__ = [
     "COLOURS",
@@ -19,4 +20,5 @@ __all__ = [
     "discs",
     "field",
     "graph",
+    "phase_portrait",
 ]
