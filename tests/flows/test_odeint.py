@@ -195,7 +195,7 @@ def test_what_goes_wrong_is_said():
         ({"ts": [0.0, 0.0]}, "must increase"),
         ({"ts": [0.0]}, "two times or more"),
         ({"y0": [np.nan, 1.0]}, "NaN or infinite"),
-        ({"f": lambda t, y, p: y[:1]}, "must be float64"),
+        ({"f": lambda t, y, p: y[:1]}, "must stay float64"),
         ({"f": lambda t, y, p: (y, y)}, "structure of y0"),
         ({"f": lambda t, y, p: 1j * y}, "Pass a complex y0"),
         ({"rtol": -1.0}, "rtol must be positive"),

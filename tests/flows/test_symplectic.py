@@ -115,7 +115,7 @@ def test_what_goes_wrong_is_said():
     ("change", "text"),
     [
         ({"hamiltonian": lambda q, p, m: q @ p}, "not a sum T"),
-        ({"q0": jnp.ones(3)}, "must have one form"),
+        ({"q0": jnp.ones(3)}, "p0 must"),
         ({"q0": jnp.array([1j, 0]), "p0": jnp.array([1j, 0])}, "must be real"),
         ({"p0": jnp.array([np.nan, 0])}, "NaN or infinite"),
         ({"n": 0}, "n must be a positive"),

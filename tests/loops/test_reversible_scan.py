@@ -152,7 +152,7 @@ def test_an_inverse_that_is_none_is_refused():
         reversible_scan(leapfrog, wrong, init, xs, p)
     with checks_under_jit(), pytest.raises(RuntimeError, match="does not undo"):
         eqx.filter_jit(lambda p: reversible_scan(leapfrog, wrong, init, xs, p)[0][0])(p)
-    with pytest.raises(InputError, match=r"inverse changes the state\[0\]"):
+    with pytest.raises(InputError, match=r"the inverse's state\[0\] must stay"):
         reversible_scan(leapfrog, lambda s, u, p: (s[0][:2], *s[1:]), init, xs, p)
     rounding = reversible_scan(
         lambda x, _, p: (jnp.floor(x * 4) / 4, None), lambda x, _, p: x, jnp.asarray(0.5), length=3, throw=False

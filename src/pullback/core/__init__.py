@@ -1,7 +1,7 @@
 """Floor 0: what every room shares."""
 
 from pullback.core import tags, units
-from pullback.core._adjoints import Adjoint, Checkpoint, Direct, Implicit, TwoLevel, Uncompute
+from pullback.core._adjoints import Adjoint, Backsolve, Checkpoint, Direct, Implicit, Reversible, TwoLevel, Uncompute
 from pullback.core._checked import are_checked_under_jit, checks_under_jit
 from pullback.core._compat import is_varying, vary_like
 from pullback.core._device import require_device
@@ -16,6 +16,7 @@ from pullback.core._errors import (
     nearest,
 )
 from pullback.core._estimate import Estimate
+from pullback.core._forms import inexact_arrays, keeps_form
 from pullback.core._fused import fused
 from pullback.core._hoist import hoist, refuse_mixture
 from pullback.core._linear_map import linear_map
@@ -33,9 +34,11 @@ __all__ = [
     "by_throw",
     # adjoints
     "Adjoint",
+    "Backsolve",
     "Checkpoint",
     "Direct",
     "Implicit",
+    "Reversible",
     "TwoLevel",
     "Uncompute",
     # derivative rules
@@ -63,6 +66,8 @@ __all__ = [
     "error_if",
     # numbers
     "complex_dtype",
+    "inexact_arrays",
+    "keeps_form",
     "refuse_half",
     "result_type",
     "whole_number",

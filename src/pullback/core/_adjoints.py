@@ -54,6 +54,34 @@ class Uncompute(Adjoint):
             _positive("Uncompute", checkpoint_every=self.checkpoint_every)
 
 
+class Reversible(Adjoint):
+    """Makes a reversible method of an explicit Runge–Kutta method, and undoes its steps: no states are stored.
+
+    For flows that do not contract much: each step costs two of the method. `coupling` is λ of McCallum and Foster's
+    scheme (`flows` has the derivation). On the way back rounding errors grow like λ^−m over m steps; forwards a decay
+    e^{−at} is stable for steps h < (1 − λ)/a. None: λ = 1 − log(1/eps) / 4m, which loses a quarter of the digits.
+    `checkpoint_every=m` stores an exact state every m steps. None: m is the bound on the number of steps.
+    """
+
+    coupling: float | None = eqx.field(default=None, static=True)
+    checkpoint_every: int | None = eqx.field(default=None, static=True)
+
+    def __check_init__(self):
+        options = {k: v for k in ("coupling", "checkpoint_every") if (v := getattr(self, k)) is not None}
+        _positive("Reversible", **options)
+        if self.coupling is not None and self.coupling > 1:
+            raise InputError(f"Reversible(coupling={self.coupling}): coupling must not be larger than 1.")
+
+
+class Backsolve(Adjoint):
+    """Solves the adjoint equation backwards in time, and the state's own equation with it: no states are stored.
+
+    For conservative flows over short times. What contracts forwards explodes on the way back: the state found at the
+    start is compared with the true one, and an error raised where half of the digits are lost. The derivative is that
+    of the exact flow to the tolerance of the solution, not that of the numbers that are returned.
+    """
+
+
 class Implicit(Adjoint):
     """Differentiates the equation that the solution obeys, by one linear solve at the solution.
 

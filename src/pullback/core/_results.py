@@ -34,8 +34,25 @@ class RESULTS(eqx.Enumeration):
         "The spectrum reaches beyond the bounds that were given or estimated. Pass bounds=(a, b) that contain it."
     )
     irreversible = (
-        "The inverse steps do not find the states again: half of the digits or more are lost on the way back. Store "
-        "exact states with Uncompute(checkpoint_every=m), or take scan with adjoint=TwoLevel()."
+        "The way back does not find the states again: half of the digits or more are lost on it. Store exact states "
+        "(Uncompute and Reversible take checkpoint_every=m), or take adjoint=Checkpoint() or TwoLevel()."
+    )
+    parted = (
+        "The two copies of a reversible method have parted: its steps must be shorter than (1 − coupling) over the "
+        "rate of what decays. Tighten the tolerances, lower Reversible(coupling=…, checkpoint_every=…), or take "
+        "adjoint=Checkpoint()."
+    )
+    no_event = (
+        "No terminal event happened before the last time. Look at the sign and the direction of the event function, "
+        "or ask for a later time."
+    )
+    too_many_events = (
+        "There are more events than max_events, or they accumulate at one time. Raise max_events, or end with a "
+        "terminal event."
+    )
+    grazing = (
+        "An event function touches zero, or crosses it so flatly that the tolerance decides whether and when the event "
+        "happens; there its time has no derivative. Change the start, or tighten the tolerances."
     )
 
 
@@ -47,4 +64,8 @@ FAILURES = (
     RESULTS.not_separated,
     RESULTS.outside_bounds,
     RESULTS.irreversible,
+    RESULTS.parted,
+    RESULTS.no_event,
+    RESULTS.too_many_events,
+    RESULTS.grazing,
 )

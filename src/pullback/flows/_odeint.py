@@ -12,66 +12,34 @@ Source: E. Hairer, S. P. Nørsett, G. Wanner, Solving Ordinary Differential Equa
 derivative of the numerical solution: A. Walther, Comput. Optim. Appl. 36, 83 (2007).
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import diffrax
 import jax
 import jax.numpy as jnp
-import numpy as np
-from equinox.internal import unvmap_any
-from jax.core import Tracer
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from pullback.core import (
     RESULTS,
     Adjoint,
-    Checkpoint,
-    InputError,
+    Backsolve,
     Solution,
-    TwoLevel,
     by_throw,
-    error_if,
-    hoist,
     instantiated,
     is_live,
     jvp_of_live,
-    refuse_half,
-    result_type,
-    vary_like,
 )
-from pullback.flows._steppers import check, explicit_step, ready, step_of
-from pullback.loops import counted_scan
+from pullback.flows._backsolve import backsolved, way_back
+from pullback.flows._inputs import Method, checked_times, prepare
+from pullback.flows._search import search
+from pullback.flows._steppers import Coupled, explicit_step, principal
+from pullback.flows._steps import Problem, even_counts, even_grid, on_grid, round_trip
+from pullback.loops._counted import distance
 
-_STORED = 4 * 2**20  # bytes of states that the default adjoint stores before it takes two levels
-_NOT_MONOTONIC = "odeint: ts must increase, or decrease, from each time to the next, and be finite."
-_LEAST = 8  # times eps |t|: the shortest step
-
-
-class _Problem(NamedTuple):
-    """What is static: f hoisted, (consts, t, y, params) -> dy/dt; the method; bounds."""
-
-    field: Callable[[list, Any, PyTree, PyTree], PyTree]
-    stepper: Any
-    controller: diffrax.PIDController | None
-    max_steps: int
-    times: int
-    block: int
-
-    def at(self, p: tuple) -> Callable[[Any, PyTree], PyTree]:
-        consts, params = p
-        return lambda t, y: self.field(consts, t, y, params)
-
-
-class _Grid(NamedTuple):
-    """The steps: their starts and lengths, the row of the result to which the end of each belongs, their number."""
-
-    t: Float[Array, " bound"]
-    h: Float[Array, " bound"]
-    row: Int[Array, " bound"]
-    number: Int[Array, ""]
+_APART = 1e3  # times the tolerance: more than this between the two copies of a reversible method is no longer error
+_APART_OF_FIXED = 0.1  # of the largest entry, for steps of one length
 
 
 @by_throw
@@ -81,7 +49,7 @@ def odeint(
     ts: Float[Array, " times"],
     params: PyTree = None,
     *,
-    rtol: float = 1e-8,
+    rtol: float | None = None,
     atol: float = 1e-10,
     step_size: float | None = None,
     stepper: Any = diffrax.Tsit5(),  # noqa: B008
@@ -98,24 +66,28 @@ def odeint(
         y0: state at ts[0], a pytree of real or complex arrays.
         ts: times, increasing or decreasing. The steps of an adaptive method end at each of them.
         params: any pytree.
-        rtol: relative tolerance of the local error.
+        rtol: relative tolerance of the local error. None: 1e-8, in single precision 1.2e-6.
         atol: absolute tolerance of the local error.
         step_size: steps of this length (a little less, so that they end at ts) instead of adaptive ones.
         stepper: a Runge–Kutta method of diffrax: `Tsit5`, `Dopri5`, `Dopri8`, `Kvaerno5` (stiff problems), …; `RK4`.
         adjoint: what reverse mode stores. `Checkpoint()`: the state at each step. `Checkpoint(m)`: at every m-th step,
             and m of them again. `TwoLevel()`: the same with m ≈ √max_steps. None: `Checkpoint()` up to 4 MB, else
-            `TwoLevel()`.
+            `TwoLevel()`. `Direct()`: all that is computed within max_steps steps. `Reversible()`: nothing, the steps
+            are those of a reversible method and are undone. `Backsolve()`: nothing, the equation is solved backwards.
+            The last two compare the state that they find at the start with the true one, and raise an error if half
+            of the digits are lost.
         max_steps: bound on accepted steps, and on rejected ones.
         throw: raise if ts[-1] was not reached; if False, return a `Solution`.
 
     Returns:
         The states, each leaf with an axis of length len(ts) in front. Or, if not `throw`, a `Solution` of these, with
         `residual` the largest local error relative to the tolerance (0 for fixed steps), `steps` the number of accepted
-        steps and `stats["rejected"]` that of the others.
+        steps and `stats["rejected"]` that of the others. With `Reversible` and `Backsolve` it makes the way back once,
+        and `stats["round_trip"]` is how far that misses the states, relative to the largest entry.
 
     Raises:
         ConvergenceError: more than max_steps steps; steps shorter than rounding; a state that is not finite
-            (`EquinoxRuntimeError` in compiled programs).
+            (`EquinoxRuntimeError` in compiled programs, and where reverse mode has lost its digits).
         InputError: ts are not monotonic or not finite; f changes structure, shape or dtype; y0 is not finite;
             tolerances are not positive; an adjoint or stepper that is none.
 
@@ -128,277 +100,83 @@ def odeint(
         >>> f"{jax.grad(angle)(1e-4):.6f}"
         '1.000000'
     """
-    y0, ts = _start(f, y0, ts, params)
-    _positive(rtol=rtol, atol=atol, **({} if step_size is None else {"step_size": step_size}))
-    if max_steps < 1:
-        raise InputError(f"odeint: max_steps is {max_steps}; at least one step is needed.")
-    check(stepper, adaptive=step_size is None)
-    eps = float(jnp.finfo(ts.dtype).eps)
-    rtol = max(rtol, 10 * eps)
-    controller = None
-    if step_size is None:
-        order = stepper.order(diffrax.ODETerm(lambda t, y, args: y))
-        controller = diffrax.PIDController(rtol, atol, error_order=order)
-    closed, consts, _ = hoist(lambda t, y, p: f(t, y, p), ts[0], y0, params)
-    size = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(y0))
-    block = _block(adjoint, max_steps, size)
-    bound = math.ceil(max_steps / block) * block
-    problem = _Problem(closed, ready(stepper, rtol, atol), controller, bound, len(ts), block)
-    p = consts, params
-    y0, ts, p = vary_like((y0, ts, p))
-    if controller is None:
-        counts = _even_counts(ts, step_size)
-        grid = _even_grid(ts, counts, bound)
-        ys = _on_grid(problem, y0, p, grid, None)
-        result = RESULTS.where(jnp.sum(counts) <= bound, RESULTS.successful, RESULTS.max_steps_reached)
-        steps, largest, rejected = grid.number, jnp.zeros((), ts.dtype), jnp.zeros((), int)
-    else:
-        y_start = jax.tree.map(lambda a: a[0], _moved(problem, True, jax.tree.map(lambda a: a[None], y0), ts[:1], p))
-        ys, (arrived, failed, steps, rejected, largest) = _adaptive(problem, y_start, jax.lax.stop_gradient(ts), p)
-        result = RESULTS.where(arrived > 0, RESULTS.successful, RESULTS.max_steps_reached)
-        result = RESULTS.where(failed > 0, RESULTS.stalled, result)
-        steps, rejected = steps.astype(int), rejected.astype(int)
-        ys = _moved(problem, False, ys, ts, p)
+    method = Method("odeint", rtol, atol, step_size, stepper, adjoint, max_steps)
+    problem, y0, ts, p = prepare(f, y0, ts, params, method)
+    problem = problem._replace(certified=not throw and isinstance(problem.stepper, Coupled))
+    backsolve = isinstance(adjoint, Backsolve)
+    ys, outcome = _fixed(problem, y0, ts, p) if step_size else _adaptive(problem, backsolve, y0, ts, p)
+    arrived, failed, steps, rejected, largest, apart, missed = outcome
+    result = RESULTS.where(arrived > 0, RESULTS.successful, RESULTS.max_steps_reached)
+    result = RESULTS.where(failed > 0, RESULTS.stalled, result)
+    result = RESULTS.where(apart <= _APART, result, RESULTS.parted)
+    stats: dict[str, Any] = {"rejected": rejected.astype(int)}
+    if problem.certified:
+        stats["round_trip"] = missed
+        result = RESULTS.where(missed <= jnp.finfo(ts.dtype).eps ** 0.5, result, RESULTS.irreversible)
+    elif backsolve and not throw:
+        stats["round_trip"], lost = way_back(problem, ys, ts, p)
+        result = RESULTS.where(lost, RESULTS.irreversible, result)
     finite = jnp.all(jnp.array([jnp.isfinite(a).all() for a in jax.tree.leaves((ys, ts))]))
     result = RESULTS.where(finite, result, RESULTS.nonfinite)
-    if isinstance(ts, Tracer):
-        steps_in_time = jnp.diff(ts)
-        both = jnp.any(steps_in_time > 0) & jnp.any(steps_in_time < 0)
-        ys = error_if(ys, both | jnp.any(steps_in_time == 0), _NOT_MONOTONIC)
-    solution = Solution(ys, result, largest, steps, {"rejected": rejected})
+    solution = Solution(checked_times("odeint", ys, ts), result, largest, steps.astype(int), stats)
     return solution.unwrap("odeint") if throw else solution
 
 
-def _block(adjoint: Adjoint | None, max_steps: int, size: int) -> int:
-    """Steps between stored states."""
-    match adjoint:
-        case None:
-            return 1 if size * max_steps <= _STORED else math.isqrt(max_steps)
-        case Checkpoint(every=every):
-            return min(every, max_steps)
-        case TwoLevel():
-            return math.isqrt(max_steps)
-    raise InputError(f"odeint: adjoint must be Checkpoint(m), TwoLevel() or None, got {adjoint!r}.")
+def _fixed(problem: Problem, y0, ts, p):
+    counts = even_counts(ts, problem.step_size)
+    grid = even_grid(ts, counts, problem.max_steps)
+    none = apart = jnp.zeros((), ts.dtype)
+    y0 = (y0, y0) if isinstance(problem.stepper, Coupled) else y0
+    ys = on_grid(problem, y0, p, grid)
+    if isinstance(problem.stepper, Coupled):
+        ys, zs = ys
+        apart = distance(zs, ys).astype(ts.dtype) * (_APART / _APART_OF_FIXED)
+    missed = round_trip(problem, *jax.lax.stop_gradient((y0, p, grid))) if problem.certified else none
+    arrived = jnp.sum(counts) <= problem.max_steps
+    return ys, (*(a.astype(ts.dtype) for a in (arrived, none, grid.number)), none, none, apart, missed)
 
 
-def _on_grid(problem: _Problem, y0, p, grid: _Grid, known):
-    """The states at `ts` by the steps of the grid: what is differentiated."""
-    bound, block, times = problem.max_steps, problem.block, problem.times
-    rows = (times, grid.row)
-
-    def step(y, us, p):
-        ((t, h),) = us
-        y = step_of(problem.stepper, problem.at(p), t, h, y).y
-        return y, (y,), ()
-
-    if block == 1:
-        inputs = (((grid.t, grid.h), None),)
-        _, (ys,), _ = counted_scan(step, y0, p, grid.number, bound=bound, inputs=inputs, outputs=(rows,), known=known)
+def _adaptive(problem: Problem, backsolve: bool, y0, ts, p):
+    y0 = jax.tree.map(lambda a: a[0], moved(problem, True, jax.tree.map(lambda a: a[None], y0), ts[:1], p))
+    fixed = jax.lax.stop_gradient(ts)
+    if backsolve:
+        ys, outcome = backsolved(problem, y0, fixed, p)
+        outcome = *outcome, jnp.zeros((), ts.dtype)
     else:
-
-        def many(y, us, p):
-            ((t, h, row, count),) = us
-            inputs = (((t, h), None),)
-            end, (ys,), _ = counted_scan(step, y, p, count, bound=block, inputs=inputs, outputs=((times, row),))
-            return end, (), ys
-
-        blocks = bound // block
-        counts = jnp.clip(grid.number - block * jnp.arange(blocks), 0, block)
-        whole = [a.reshape(blocks, block) for a in (grid.t, grid.h, grid.row)]
-        inputs = (((*whole, counts), None),)
-        count = -(-grid.number // block)
-        _, _, ys = counted_scan(many, y0, p, count, bound=blocks, inputs=inputs, known=known)
-    return jax.tree.map(lambda a, b: a.at[0].set(b), ys, y0)
+        y0 = (y0, y0) if isinstance(problem.stepper, Coupled) else y0
+        ys, outcome = _recorded(problem, y0, fixed, p)
+        ys = principal(problem.stepper, ys)
+    return moved(problem, False, ys, ts, p), outcome
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _adaptive(problem: _Problem, y0, ts, p):
-    """(states at ts, how it went), without a store of what only derivatives need.
-
-    How it went in floating point: what is not inexact has no derivatives inside `shard_map`.
-    """
-    ys, _, _, outcome = _search(problem, y0, ts, p, store=False)
-    return ys, outcome
+def _recorded(problem: Problem, y0, ts, p):
+    """(states at ts, how it went), without a store of what only derivatives need."""
+    ys, grid, _, outcome = search(problem, y0, ts, p, store=False)
+    return ys, (*outcome, _missed(problem, y0, p, grid))
 
 
-@_adaptive.defjvp
-def _adaptive_jvp(problem, primals, tangents):
+@partial(_recorded.defjvp, symbolic_zeros=True)
+def _recorded_jvp(problem, primals, tangents):
     y0, _, p = primals
-    ys, grid, known, outcome = _search(problem, *jax.lax.stop_gradient(primals), store=True)
+    ys, grid, known, outcome = search(problem, *jax.lax.stop_gradient(primals), store=problem.block is not None)
+    outcome = *outcome, _missed(problem, y0, p, grid)
 
     def of(y0, p):
-        return _on_grid(problem, y0, p, grid, known)
+        return on_grid(problem, y0, p, grid, known)
 
-    dy0, _, dp = tangents
-    ys, dys = jax.jvp(of, (y0, p), (dy0, dp))
+    ys, dys = jvp_of_live(of, (y0, p), (instantiated(tangents[0], y0), tangents[2]))
     return (ys, outcome), (dys, jax.tree.map(jnp.zeros_like, outcome))
 
 
-class _Walk(NamedTuple):
-    """Where a search is: state, f there, time, length of the next step, row that comes next, steps, trials."""
-
-    y: PyTree
-    first: PyTree
-    t: Array
-    h: Array
-    row: Array
-    steps: Array
-    trials: Array
-    controller: Any
-    largest: Array
-    failed: Array
-
-
-class _Trail(NamedTuple):
-    """Accepted steps: starts, lengths, rows; the states before and after."""
-
-    t: Array
-    h: Array
-    row: Array
-    before: PyTree
-    after: PyTree
-
-
-def _search(problem: _Problem, y0, ts, p, *, store: bool):
-    """Steps by the estimated errors of the method: (states at ts, grid, known for `counted_scan`, outcome).
-
-    A few trials at a time, whose results are small arrays: XLA compiles a loop on little data as one function. A member
-    of a batch that has arrived stands still while others go on.
-    """
-    bound, block, times = problem.max_steps, problem.block, problem.times
-    field, controller, stepper = problem.at(p), problem.controller, problem.stepper
-    assert controller is not None
-    order: Any = controller.error_order
-    eps = jnp.finfo(ts.dtype).eps
-    sign = jnp.where(ts[-1] < ts[0], -1, 1).astype(ts.dtype)
-    size = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(y0))
-    m = max(1, min(16, 1024 // (2 * size + 24)))
-
-    def unfinished(walk: _Walk):
-        return (walk.row < times) & (walk.steps < bound) & (walk.trials < 2 * bound) & ~walk.failed
-
-    def trial(_, carry):
-        walk, trail, n = carry
-        active = unfinished(walk)
-        target = ts[jnp.minimum(walk.row, times - 1)]
-        left = jnp.abs(target - walk.t)
-        ends = walk.h >= left * (1 - 4 * eps)
-        length = jnp.where(active, sign * jnp.minimum(walk.h, left), 0)
-        step = step_of(stepper, field, walk.t, length, walk.y, walk.first)
-        to = jnp.where(active, walk.t + length, walk.t + sign)  # the controller divides by the length of a step
-        keep, _, proposed, _, state, _ = controller.adapt_step_size(
-            walk.t, to, walk.y, step.y, None, step.error, order, walk.controller
-        )
-        error = controller.norm(_scaled(controller, walk.y, step.y, step.error))
-        keep &= active & jnp.isfinite(error)
-        arrived = keep & ends
-        h = jnp.abs(proposed - jnp.where(keep, to, walk.t))
-        h = jnp.where(arrived, jnp.maximum(h, walk.h), h)  # a step that was cut says nothing of the next one
-        h = jnp.where(jnp.isfinite(h), h, walk.h / 10)
-        at = jnp.where(keep, n, m)
-        done = walk.t, length, jnp.where(arrived, walk.row, times), walk.y, step.y
-        trail = jax.tree.map(lambda a, b: a.at[at].set(b, mode="drop"), trail, _Trail(*done))
-        walk = _Walk(
-            _where(keep, step.y, walk.y),
-            _where(keep, step.last, walk.first),
-            jnp.where(arrived, target, jnp.where(keep, walk.t + length, walk.t)),
-            jnp.where(active, h, walk.h),
-            walk.row + arrived.astype(int),
-            walk.steps + keep.astype(int),
-            walk.trials + active.astype(int),
-            _where(active, state, walk.controller),
-            jnp.where(keep, jnp.maximum(walk.largest, error), walk.largest),
-            walk.failed | (active & ~keep & (walk.h <= _LEAST * eps * jnp.maximum(jnp.abs(walk.t), left))),
-        )
-        return walk, trail, n + keep.astype(int)
-
-    def several(carry):
-        walk, ys, grid, states = carry
-        n, nothing = walk.steps, jax.tree.map(lambda a: jnp.zeros((m, *a.shape), a.dtype), walk.y)
-        trail = _Trail(jnp.full(m, ts[-1]), jnp.zeros(m, ts.dtype), jnp.full(m, times), nothing, nothing)
-        begin = vary_like((walk, trail, jnp.asarray(0)), walk, ts, p)
-        walk, trail, _ = jax.lax.fori_loop(0, m, trial, begin)
-        ys = jax.tree.map(lambda a, b: a.at[trail.row].set(b, mode="drop"), ys, trail.after)
-        grid = [jax.lax.dynamic_update_slice_in_dim(a, b, n, 0) for a, b in zip(grid, trail[:3])]
-        if store:
-            steps = n + jnp.arange(m)
-            at = jnp.where((steps < walk.steps) & (steps % block == 0), steps // block, bound)
-            states = jax.tree.map(lambda a, b: a.at[at].set(b, mode="drop"), states, trail.before)
-        return walk, ys, grid, states
-
-    h, kept = _first_step(controller, field, sign, y0, ts, order)
-    none = jnp.asarray(0)
-    fsal = stepper.tableau.fsal and not stepper.tableau.implicit
-    first = field(ts[0], y0) if fsal else None
-    walk = _Walk(y0, first, ts[0], h, none + 1, none, none, kept, jnp.zeros((), ts.dtype), jnp.asarray(False))
-    ys = jax.tree.map(lambda a: jnp.zeros((times, *a.shape), a.dtype).at[0].set(a), y0)
-    grid = [jnp.full(bound + m, ts[-1]), jnp.zeros(bound + m, ts.dtype), jnp.full(bound + m, times)]
-    states = jax.tree.map(lambda a: jnp.broadcast_to(a, (bound // block, *a.shape)), y0) if store else ()
-    begin = jax.tree.map(jnp.asarray, (walk, ys, grid, states))
-    walk, ys, grid, states = jax.lax.while_loop(
-        lambda carry: unvmap_any(unfinished(carry[0])), several, vary_like(begin, y0, ts, p)
-    )
-    known = (walk.y, (ys,), (), states) if block == 1 else (walk.y, (), ys, states)
-    counts = walk.row >= times, walk.failed, walk.steps, walk.trials - walk.steps
-    outcome = *(a.astype(ts.dtype) for a in counts), walk.largest
-    t, h, row = (a[:bound] for a in grid)
-    return ys, _Grid(t, h, row, walk.steps), known, outcome
-
-
-def _first_step(controller, field, sign, y0, ts, order):
-    """(length of the first trial, state of the controller).
-
-    Source: E. Hairer, S. P. Nørsett, G. Wanner, Solving Ordinary Differential Equations I, II.4. (That of diffrax has
-    branches, which the types of `shard_map` do not accept.)
-    """
-
-    def size(a):
-        return controller.norm(_scaled(controller, y0, y0, a))
-
-    def moved(h):
-        return jax.tree.map(lambda y, k: y + (sign * h).astype(y.real.dtype) * k, y0, slope)
-
-    span = jnp.abs(ts[-1] - ts[0])
-    slope = field(ts[0], y0)
-    d0, d1 = size(y0), size(slope)
-    small = (d0 < 1e-5) | (d1 < 1e-5)
-    h0 = jnp.minimum(jnp.where(small, 1e-6, 0.01 * d0 / jnp.where(small, 1, d1)).astype(ts.dtype), span)
-    change = jax.tree.map(jnp.subtract, field(ts[0] + sign * h0, moved(h0)), slope)
-    largest = jnp.maximum(d1, size(change) / h0)
-    h1 = jnp.where(largest <= 1e-15, jnp.maximum(1e-6, h0 * 1e-3), (0.01 / largest) ** (1 / order)).astype(ts.dtype)
-    h = jnp.minimum(jnp.minimum(100 * h0, h1), span)
-    h = jnp.where(jnp.isfinite(h) & (h > 0), h, span / 1000)
-    _, kept = controller.init(None, ts[0], ts[0] + span, y0, h, None, None, order)
-    return h, kept
-
-
-def _scaled(controller, y, new, error):
-    def of(a, b, e):
-        return e / (controller.atol + jnp.maximum(jnp.abs(a), jnp.abs(b)) * controller.rtol)
-
-    return jax.tree.map(of, y, new, error)
-
-
-def _even_counts(ts, step_size) -> Int[Array, " intervals"]:
-    lengths = jnp.abs(jax.lax.stop_gradient(jnp.diff(ts)))
-    return jnp.maximum(jnp.ceil(lengths / step_size * (1 - 1e-12)), 1).astype(int)
-
-
-def _even_grid(ts, counts, bound) -> _Grid:
-    """Equal steps inside each interval, differentiable functions of its ends."""
-    ends = jnp.cumsum(counts)
-    n = jnp.arange(bound)
-    i = jnp.minimum(jnp.searchsorted(ends, n, side="right"), len(counts) - 1)
-    inside = n - (ends[i] - counts[i])
-    there = n < ends[-1]
-    h = jnp.where(there, (jnp.diff(ts) / counts.astype(ts.dtype))[i], 0)
-    t = jnp.where(there, ts[i] + inside.astype(ts.dtype) * h, ts[-1])
-    row = jnp.where(there & (inside == counts[i] - 1), i + 1, len(ts))
-    return _Grid(t, h, row, jnp.minimum(ends[-1], bound))
+def _missed(problem: Problem, y0, p, grid):
+    if not problem.certified:
+        return jnp.zeros((), grid.t.dtype)
+    return round_trip(problem, *jax.lax.stop_gradient((y0, p, grid)))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _moved(problem: _Problem, start: bool, ys, ts, p):
+def moved(problem: Problem, start: bool, ys, ts, p):
     """ys as functions of their times, with the derivatives of the flow: by f, and higher ones by what follows from f.
 
     At the start the other way round: the state at the fixed time of the solution that starts at another one.
@@ -406,7 +184,7 @@ def _moved(problem: _Problem, start: bool, ys, ts, p):
     return ys
 
 
-@partial(_moved.defjvp, symbolic_zeros=True)
+@partial(moved.defjvp, symbolic_zeros=True)
 def _moved_jvp(problem, start, primals, tangents):
     ys = primals[0]
     if not is_live(tangents[1]):
@@ -419,50 +197,3 @@ def _moved_jvp(problem, start, primals, tangents):
         return jax.vmap(lambda t, h, y: explicit_step(diffrax.Tsit5.tableau, problem.at(p), t, h, y).y)(t, h, ys)
 
     return jvp_of_live(of, primals, tangents)
-
-
-def _where(condition, a, b):
-    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)
-
-
-def _start(f, y0, ts, params):
-    """The start and the times as arrays of one precision, once they and `f` make sense."""
-    y0 = jax.tree.map(lambda a: jnp.asarray(a, result_type(a)) if not _inexact(a) else jnp.asarray(a), y0)
-    leaves = jax.tree.leaves(y0)
-    if not leaves or sum(a.size for a in leaves) == 0:
-        raise InputError("odeint: y0 holds no numbers.")
-    for a in leaves:
-        refuse_half("odeint", a.dtype, "y0")
-        if not isinstance(a, Tracer) and not np.isfinite(np.asarray(a)).all():
-            raise InputError("odeint: y0 contains NaN or infinite entries.")
-    real = jnp.result_type(*(a.real.dtype for a in leaves))
-    ts = jnp.asarray(ts).astype(real)
-    if ts.ndim != 1 or len(ts) < 2:
-        raise InputError(f"odeint: ts must be two times or more in one axis, got the shape {ts.shape}.")
-    if not isinstance(ts, Tracer):
-        steps = np.diff(np.asarray(ts))
-        if not (np.all(steps > 0) or np.all(steps < 0)):
-            raise InputError(_NOT_MONOTONIC)
-    out = jax.eval_shape(f, ts[0], y0, params)
-    if jax.tree.structure(out) != jax.tree.structure(y0):
-        raise InputError(
-            f"odeint: f must return the structure of y0, {jax.tree.structure(y0)}, not {jax.tree.structure(out)}."
-        )
-    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(y0), jax.tree.leaves(out)):
-        if a.shape != b.shape or jnp.result_type(a, b.dtype) != a.dtype:
-            hint = " Pass a complex y0." if jnp.issubdtype(b.dtype, jnp.complexfloating) else ""
-            raise InputError(
-                f"odeint: f(t, y, params){jax.tree_util.keystr(path)} must be {a.dtype}{list(a.shape)} as y is; it is "
-                f"{b.dtype}{list(b.shape)}.{hint}"
-            )
-    return y0, ts
-
-
-def _inexact(a) -> bool:
-    return jnp.issubdtype(jnp.result_type(a), jnp.inexact)
-
-
-def _positive(**values: float) -> None:
-    for name, value in values.items():
-        if not value > 0:
-            raise InputError(f"odeint: {name} must be positive, got {value}.")

@@ -1,4 +1,14 @@
-"""One step of a Runge–Kutta method: explicit ones from their tableau, written out; others by diffrax itself."""
+r"""One step of a Runge–Kutta method: explicit ones from their tableau, written out; others by diffrax itself.
+
+`Coupled` makes a reversible method of an explicit one y → y + Ψ_h(t, y): on pairs (y, z),
+
+    y_{n+1} = λ y_n + (1 − λ) z_n + Ψ_h(t_n, z_n),
+    z_{n+1} = z_n − Ψ_{−h}(t_{n+1}, y_{n+1}),
+
+of the same order, and undone by solving the second equation for z_n, then the first for y_n.
+
+Source: S. McCallum, J. Foster, arXiv:2410.11648.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -59,12 +69,17 @@ def check(stepper: Any, *, adaptive: bool) -> None:
 
 def explicit_step(tableau: ButcherTableau, field: Field, t: Any, h: Any, y: PyTree, first: PyTree = None) -> Step:
     """One step of an explicit method; `first` is f(t, y), if it is known."""
-    slopes = [field(t, y) if first is None else first]
-    for c, row in zip(tableau.c, tableau.a_lower, strict=True):
-        slopes.append(field(t + float(c) * h, combination(y, h, row, slopes)))
+    slopes = _slopes(tableau, field, t, h, y, first)
     y_new = combination(y, h, tableau.b_sol, slopes)
     error = combination(None, h, tableau.b_error, slopes)
     return Step(y_new, error, slopes[-1] if tableau.fsal else None)
+
+
+def _slopes(tableau: ButcherTableau, field: Field, t: Any, h: Any, y: PyTree, first: PyTree = None) -> list[PyTree]:
+    slopes = [field(t, y) if first is None else first]
+    for c, row in zip(tableau.c, tableau.a_lower, strict=True):
+        slopes.append(field(t + float(c) * h, combination(y, h, row, slopes)))
+    return slopes
 
 
 def combination(y: PyTree, h: Any, weights: Any, slopes: list[PyTree]) -> PyTree:
@@ -100,8 +115,47 @@ def ready(stepper: Any, rtol: float, atol: float) -> Any:
     return stepper
 
 
+class Coupled(NamedTuple):
+    """The reversible method on pairs of an explicit one, with the coupling λ."""
+
+    stepper: Any
+    coupling: float
+
+    def increment(self, field: Field, t: Any, h: Any, y: PyTree) -> tuple[PyTree, PyTree]:
+        """(Ψ_h(t, y), estimate of its error)."""
+        tableau = self.stepper.tableau
+        slopes = _slopes(tableau, field, t, h, y)
+        return combination(None, h, tableau.b_sol, slopes), combination(None, h, tableau.b_error, slopes)
+
+    def step(self, field: Field, t: Any, h: Any, pair: tuple[PyTree, PyTree]) -> Step:
+        (y, z), mix = pair, self.coupling
+        change, error = self.increment(field, t, h, z)
+        y = jax.tree.map(lambda y, z, c: mix * y + (1 - mix) * z + c, y, z, change)
+        back, _ = self.increment(field, t + h, -h, y)
+        return Step((y, jax.tree.map(jnp.subtract, z, back)), (error, error), None)
+
+    def inverse(self, field: Field, t: Any, h: Any, pair: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
+        (y, z), mix = pair, self.coupling
+        back, _ = self.increment(field, t + h, -h, y)
+        z = jax.tree.map(jnp.add, z, back)
+        change, _ = self.increment(field, t, h, z)
+        return jax.tree.map(lambda y, z, c: (y - (1 - mix) * z - c) / mix, y, z, change), z
+
+
+def principal(stepper: Any, state: PyTree) -> PyTree:
+    """The part of the stepper's state that is the solution."""
+    return state[0] if isinstance(stepper, Coupled) else state
+
+
+def is_fsal(stepper: Any) -> bool:
+    """Whether f at the start of a step is known from the one before."""
+    return not isinstance(stepper, Coupled) and stepper.tableau.fsal and not stepper.tableau.implicit
+
+
 def step_of(stepper: Any, field: Field, t: Any, h: Any, y: PyTree, first: PyTree = None) -> Step:
     """One step, by whichever way the method has."""
+    if isinstance(stepper, Coupled):
+        return stepper.step(field, t, h, y)
     if stepper.tableau.implicit:
         return any_step(stepper, field, t, h, y)
     return explicit_step(stepper.tableau, field, t, h, y, first)

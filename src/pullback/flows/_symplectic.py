@@ -29,7 +29,16 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import ArrayLike, PyTree
 
-from pullback.core import RESULTS, Adjoint, InputError, Solution, Uncompute, by_throw, refuse_half
+from pullback.core import (
+    RESULTS,
+    Adjoint,
+    InputError,
+    Solution,
+    Uncompute,
+    by_throw,
+    inexact_arrays,
+    keeps_form,
+)
 from pullback.loops import reversible_scan, scan
 
 _THIRD = 4 ** (1 / 3)
@@ -298,19 +307,10 @@ def _start(q0, p0):
     Raises:
         InputError: they are not.
     """
-    q, p = (jax.tree.map(lambda a: jnp.asarray(a, jnp.result_type(a, float)), x) for x in (q0, p0))
-    shapes = [jax.tree.map(lambda a: (a.shape, str(a.dtype)), x) for x in (q, p)]
-    if shapes[0] != shapes[1]:
-        raise InputError(f"symplectic: q0 and p0 must have one form, they have {shapes[0]} and {shapes[1]}.")
-    leaves = jax.tree.leaves((q, p))
-    if not leaves:
-        raise InputError("symplectic: q0 holds no numbers.")
-    for a in leaves:
-        refuse_half("symplectic", a.dtype, "q0 or p0")
-        if jnp.iscomplexobj(a):
-            raise InputError("symplectic: q0 and p0 must be real.")
-        if not isinstance(a, Tracer) and not np.isfinite(np.asarray(a)).all():
-            raise InputError("symplectic: q0 or p0 contains NaN or infinite entries.")
+    q, p = inexact_arrays("symplectic", "q0", q0), inexact_arrays("symplectic", "p0", p0)
+    keeps_form("symplectic", p, q, "p0", "q0")
+    if any(map(jnp.iscomplexobj, jax.tree.leaves((q, p)))):
+        raise InputError("symplectic: q0 and p0 must be real.")
     return q, p
 
 

@@ -11,7 +11,16 @@ from jax.core import Tracer
 from jax.tree_util import Partial
 from jaxtyping import Array, PyTree
 
-from pullback.core import InputError, Solution, hoist, is_varying, refuse_half, refuse_mixture, vary_like
+from pullback.core import (
+    InputError,
+    Solution,
+    hoist,
+    inexact_arrays,
+    is_varying,
+    keeps_form,
+    refuse_mixture,
+    vary_like,
+)
 
 
 def start(name: str, x0: PyTree) -> PyTree[Array]:
@@ -20,31 +29,12 @@ def start(name: str, x0: PyTree) -> PyTree[Array]:
     Where a solution is found does not depend on where the search started (as long as it is the same solution), so the
     derivative with respect to x0 is zero.
     """
-    x = jax.tree.map(_inexact, x0.value if isinstance(x0, Solution) else x0)
-    if sum(a.size for a in jax.tree.leaves(x)) == 0:
-        raise InputError(f"{name}: x0 holds no numbers.")
-    for path, a in jax.tree_util.tree_leaves_with_path(x):
-        if not jnp.issubdtype(a.dtype, jnp.inexact):
-            raise InputError(f"{name}: {leaf(path, 'x0')} has dtype {a.dtype}; numbers are needed.")
-        refuse_half(name, a.dtype, leaf(path, "x0"))
-        if not isinstance(a, Tracer) and not np.isfinite(np.asarray(a)).all():
-            raise InputError(f"{name}: {leaf(path, 'x0')} contains NaN or infinite entries.")
-    return jax.lax.stop_gradient(x)
+    return jax.lax.stop_gradient(inexact_arrays(name, "x0", x0.value if isinstance(x0, Solution) else x0))
 
 
-def keeps_form(name: str, f: Callable[..., Any], x: PyTree[Array], what: str = "f(x)") -> None:
+def maps_to_itself(name: str, f: Callable[..., Any], x: PyTree[Array], what: str = "f(x)") -> None:
     """Refuses a map whose output differs from `x` in structure, shape or dtype, naming the leaf."""
-    out = jax.eval_shape(f, x)
-    if jax.tree.structure(out) != jax.tree.structure(x):
-        raise InputError(
-            f"{name}: {what} must have the structure of x, {jax.tree.structure(x)}; it has {jax.tree.structure(out)}."
-        )
-    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(x), jax.tree.leaves(out)):
-        if (a.shape, a.dtype) != (b.shape, b.dtype):
-            hint = " Pass a complex x0." if jnp.issubdtype(b.dtype, jnp.complexfloating) else ""
-            raise InputError(
-                f"{name}: {leaf(path, what)} must stay {a.dtype}{list(a.shape)}; it is {b.dtype}{list(b.shape)}.{hint}"
-            )
+    keeps_form(name, jax.eval_shape(f, x), x, what, "x", hint="Pass a complex x0.")
 
 
 def check(name: str, tol: float | None, max_steps: int | None) -> None:
@@ -88,12 +78,3 @@ def refuse_varying(name: str, v: Array, what: str, remedy: str) -> None:
             f"{name}: {what} does not pass JAX's checks inside jax.shard_map. Use {remedy}, or "
             "jax.shard_map(..., check_vma=False)."
         )
-
-
-def leaf(path: Any, root: str) -> str:
-    return root + jax.tree_util.keystr(path)
-
-
-def _inexact(a):
-    a = jnp.asarray(a)
-    return a.astype(jnp.result_type(float)) if jnp.issubdtype(a.dtype, jnp.integer) else a

@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 from pullback.core import Implicit, Solution, by_throw
 from pullback.implicit import _linear
 from pullback.implicit._flat import Flat
-from pullback.implicit._inputs import check, default_tol, hoist_at, hoisted, keeps_form, start
+from pullback.implicit._inputs import check, default_tol, hoist_at, hoisted, maps_to_itself, start
 from pullback.implicit._iterations import Anderson, Iteration, iterate
 from pullback.implicit._modes import Find
 from pullback.implicit._newton import Newton
@@ -84,9 +84,9 @@ def fixed_point(
     """
     x = start("fixed_point", x0)
     check("fixed_point", tol, max_steps)
-    keeps_form("fixed_point", f, x)
+    maps_to_itself("fixed_point", f, x)
     if gauge_fix is not None:
-        keeps_form("fixed_point", lambda x: gauge_fix(x, x), x, "gauge_fix(x, reference)")
+        maps_to_itself("fixed_point", lambda x: gauge_fix(x, x), x, "gauge_fix(x, reference)")
     flat = Flat.of(x)
     v = flat.pack(x)
 
@@ -148,7 +148,7 @@ def root(
     """
     x = start("root", x0)
     check("root", tol, max_steps)
-    keeps_form("root", f, x)
+    maps_to_itself("root", f, x)
     flat = Flat.of(x)
     v = flat.pack(x)
     residual, v = hoist_at(lambda v: flat.pack(f(flat.unpack(v))), v)

@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 from pullback.core import Implicit, error_if
 from pullback.implicit import _linear
 from pullback.implicit._flat import Flat
-from pullback.implicit._inputs import check, hoist_at, hoisted, keeps_form, start
+from pullback.implicit._inputs import check, hoist_at, hoisted, maps_to_itself, start
 from pullback.implicit._linear import Choice
 from pullback.implicit._modes import Modes, no_modes, rows
 
@@ -47,7 +47,7 @@ def attach(
         InputError: `residual` changes the form of x.
     """
     x = start("attach", x)
-    keeps_form("attach", residual, x, "residual(x)")
+    maps_to_itself("attach", residual, x, "residual(x)")
     check("attach", adjoint.tol, adjoint.max_steps)
     flat = Flat.of(x)
     v = flat.pack(x)

@@ -11,6 +11,14 @@ states x_n:
 so the family is closed, and every order of every mode follows. `core.linear_map` makes the two each other's transpose.
 The sums S = Σ s_n stand apart from the state, so that derivatives by the parameters are not stored for every step.
 
+If the step has an inverse, the states are not stored but found again by it: the tangent loop carries x beside dx, the
+adjoint loop x beside λ, and both have inverses themselves, x_n from x_{n+1} and
+
+    λ_{n+1} = (D_x inverse)^T [λ_n − D step^T [0, ȳ_n, s̄]].
+
+Where the adjoint loop arrives, x must be x_0 again: a program that misses it by more than half of the digits raises an
+error.
+
 Under `vmap` the loop is as long as that of the slowest member. The others stand still meanwhile, at their last state.
 """
 
@@ -23,11 +31,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Int, PyTree
 
-from pullback.core import instantiated, is_live, linear_map, vary_like
+from pullback.core import RESULTS, error_if, instantiated, is_live, linear_map, vary_like
 
 _MOST, _SMALL = 16, 512  # steps, bytes: of what is compiled as one function
 
 Step = Callable[[PyTree, tuple, PyTree], tuple[PyTree, tuple, PyTree]]  # (x, us, p) -> (x', ys, s)
+Inverse = Callable[[PyTree, tuple, PyTree], PyTree]  # (x', us, p) -> x
 Rows = Int[Array, " bound"] | None  # the row for each step; None: as many rows as steps, each its own
 
 
@@ -49,12 +58,13 @@ def counted_scan(
     bound: int,
     inputs: tuple[tuple[PyTree, Rows], ...] = (),
     outputs: tuple[tuple[int, Rows], ...] = (),
+    inverse: Inverse | None = None,
     known: tuple[PyTree, tuple[PyTree, ...], PyTree, PyTree] | None = None,
 ) -> tuple[PyTree, tuple[PyTree, ...], PyTree]:
     """(last state, outputs, sum) of the first `count` steps of a scan, as above.
 
     Memory in reverse mode is that of `bound` states, and of nothing inside a step. A step may be a block of steps, a
-    `counted_scan` itself: it is recomputed in reverse mode.
+    `counted_scan` itself: it is recomputed in reverse mode. With an `inverse` no states are stored.
 
     Args:
         step: (x, us, p) -> (x', ys, s), of inexact arrays: one input for each of `inputs`, one output for each of
@@ -66,19 +76,37 @@ def counted_scan(
         bound: a Python integer.
         inputs: pairs of a pytree of arrays with rows, and the row that each step reads.
         outputs: pairs of a number of rows, and the row to which each step adds; one beyond the end takes nothing.
-        known: (last state, outputs, sum, states before each step), if they have been computed already.
+        inverse: (x', us, p) -> x, the inverse of `step` in the state; closes over nothing that is traced.
+        known: (last state, outputs, sum, states before each step), if they have been computed already. With an
+            inverse the states are not read.
+
+    Raises:
+        EquinoxRuntimeError: in reverse mode, if the way back by `inverse` misses the first state by more than half of
+            the digits.
     """
     data, into = tuple(zip(*inputs)) if inputs else ((), ())
     sizes, out_of = tuple(zip(*outputs)) if outputs else ((), ())
     init, data, params = vary_like((init, data, params))
     end, ys, total, _ = _counted(
-        step, _Shape(bound, False, sizes, False), init, data, params, (into, out_of), jnp.asarray(count), known
+        step, inverse, _Shape(bound, False, sizes, False), init, data, params, (into, out_of), jnp.asarray(count), known
     )
     return end, ys, total
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _counted(step: Step, shape: _Shape, x0, data, p, rows, count, known=None):
+def distance(found: PyTree, true: PyTree) -> Array:
+    """The largest difference over the largest entry of `true`; without derivatives."""
+
+    def largest(tree):
+        return jnp.max(jnp.array([jnp.max(jnp.abs(a), initial=0.0) for a in jax.tree.leaves(tree)]))
+
+    found, true = jax.lax.stop_gradient((found, true))
+    scale = largest(true)
+    return largest(jax.tree.map(jnp.subtract, found, true)) / jnp.where(scale == 0, 1, scale)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _counted(step: Step, inverse: Inverse | None, shape: _Shape, x0, data, p, rows, count, known=None):
+    del inverse
     if known is not None:
         return (*known[:3], known[3] if shape.states else ())
     into, out_of = rows
@@ -138,9 +166,10 @@ def _chunk(shape: _Shape, row) -> int:
 
 
 @partial(_counted.defjvp, symbolic_zeros=True)
-def _counted_jvp(step, shape, primals, tangents):
+def _counted_jvp(step, inverse, shape, primals, tangents):
     x0, data, p, rows, count, known = primals
-    end, ys, total, states = _counted(step, shape._replace(states=True), x0, data, p, rows, count, known)
+    stored = shape._replace(states=inverse is None or shape.states)
+    end, ys, total, states = _counted(step, inverse, stored, x0, data, p, rows, count, known)
     live = _Live((p, *data), (tangents[2], *tangents[1]))
     m = len(data)
 
@@ -162,7 +191,7 @@ def _counted_jvp(step, shape, primals, tangents):
             return jax.jvp(around(p, us), (x, live.of((p, *us))), (dx, [dp, *dus]))[1]
 
         rows = (None, *into, *into), out_of
-        return _counted(linear, shape, dx0, (states, *data, *ddata), (p, dp), rows, count)
+        return _counted(linear, None, shape, dx0, (states, *data, *ddata), (p, dp), rows, count)
 
     def adjoint(residuals, cotangents):
         states, data, p, (into, out_of), count = residuals
@@ -180,12 +209,83 @@ def _counted_jvp(step, shape, primals, tangents):
         sizes = tuple(max((len(a) for a in jax.tree.leaves(group)), default=0) for group in data)
         backwards = _Shape(shape.bound, not shape.reverse, sizes, False)
         inputs = states, *data, *ct_ys, *ct_states
-        lam, ct_data, ct_p, _ = _counted(transposed, backwards, ct_end, inputs, (p, ct_total), rows, count)
+        lam, ct_data, ct_p, _ = _counted(transposed, None, backwards, ct_end, inputs, (p, ct_total), rows, count)
         return lam, [ct_p, *ct_data]
 
     moving = instantiated(tangents[0], x0), live.tangents
-    derivative = linear_map(tangent, adjoint, (states, data, p, rows, count), moving)
+    if inverse is None:
+        derivative = linear_map(tangent, adjoint, (states, data, p, rows, count), moving)
+    else:
+        programs = _uncomputed(step, inverse, shape, live, m)
+        derivative = linear_map(*programs, ((x0, end), data, p, rows, count), moving)
     return (end, ys, total, states if shape.states else ()), derivative
+
+
+def _uncomputed(step: Step, inverse: Inverse, shape: _Shape, live: "_Live", m: int):
+    """(tangent, adjoint) that carry the state, by the step and by its inverse. `shape.states` is for neither."""
+
+    def at(f, p, us):
+        def of_live(x, values):
+            p_whole, *us_whole = live.whole((p, *us), values)
+            return f(x, tuple(us_whole), p_whole)
+
+        return of_live
+
+    def tangent(residuals, moving):
+        (x0, _), data, p, (into, out_of), count = residuals
+        dx0, (dp, *ddata) = moving
+
+        def pushed(f, pair, us, both):
+            us, dus, (p, dp) = us[:m], us[m:], both
+            (x, dx), values = pair, live.of((p, *us))
+            return jax.jvp(at(f, p, us), (x, values), (dx, [dp, *dus]))
+
+        def both(pair, us, p):
+            (x, _, _), (dx, dys, ds) = pushed(step, pair, us, p)
+            return (x, dx), dys, ds
+
+        def back(pair, us, p):
+            return pushed(inverse, pair, us, p)
+
+        inputs, rows = (*data, *ddata), ((*into, *into), out_of)
+        (_, dx), dys, ds, _ = _counted(both, back, shape, (x0, dx0), inputs, (p, dp), rows, count)
+        return dx, dys, ds, ()
+
+    def adjoint(residuals, cotangents):
+        (x0, end), data, p, (into, out_of), count = residuals
+        ct_end, ct_ys, ct_total, _ = cotangents
+
+        def split(us, both):
+            return us[:m], us[m:], both
+
+        def transposed(pair, us, both):
+            (x1, lam), (us, ct_ys, (p, ct_s)) = pair, split(us, both)
+            x = inverse(x1, us, p)
+            _, pull = jax.vjp(at(step, p, us), x, live.of((p, *us)))
+            lam, (ct_p, *ct_us) = pull((lam, ct_ys, ct_s))
+            return (x, lam), tuple(ct_us), ct_p
+
+        def back(pair, us, both):
+            (x, lam), (us, ct_ys, (p, ct_s)) = pair, split(us, both)
+            values = live.of((p, *us))
+            (x1, *_), pull = jax.vjp(lambda x: at(step, p, us)(x, values), x)
+            (direct,) = pull((jax.tree.map(jnp.zeros_like, x1), ct_ys, ct_s))
+            _, pull_inverse = jax.vjp(lambda x1: at(inverse, p, us)(x1, values), x1)
+            (lam,) = pull_inverse(jax.tree.map(jnp.subtract, lam, direct))
+            return x1, lam
+
+        rows = (*into, *out_of), into
+        sizes = tuple(max((len(a) for a in jax.tree.leaves(group)), default=0) for group in data)
+        backwards = _Shape(shape.bound, not shape.reverse, sizes, False)
+        inputs = *data, *ct_ys
+        (x, lam), ct_data, ct_p, _ = _counted(
+            transposed, back, backwards, (end, ct_end), inputs, (p, ct_total), rows, count
+        )
+        eps = max(float(jnp.finfo(a.dtype).eps) for a in jax.tree.leaves(x0))
+        lost = ~(distance(x, x0) <= eps**0.5)
+        return error_if((lam, [ct_p, *ct_data]), lost, RESULTS[RESULTS.irreversible])
+
+    return tangent, adjoint
 
 
 class _Live:

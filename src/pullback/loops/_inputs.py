@@ -1,4 +1,4 @@
-"""Checks that the loops share: lengths of what is scanned over, and states that keep their shapes and dtypes."""
+"""Checks that the loops share: lengths of what is scanned over, and what a step returns."""
 
 from collections.abc import Callable
 from typing import Any
@@ -58,26 +58,3 @@ def step_shapes(name: str, step: Callable, *args: PyTree) -> tuple[PyTree, PyTre
     if not isinstance(out, tuple) or len(out) != 2:
         raise InputError(f"{name}: the step must return a pair (state, output), the output may be None; got {out}.")
     return out
-
-
-def same_state(name: str, culprit: str, found: PyTree, state: PyTree, *, what: str = "the state") -> None:
-    """Refuses a `found` that is not of the structure, shapes and dtypes of `state`.
-
-    Dtypes of Python numbers are left to JAX, which lets them follow.
-    """
-    if jax.tree.structure(found) != jax.tree.structure(state):
-        raise InputError(
-            f"{name}: {culprit} returns {what} with the structure {jax.tree.structure(found)}, but it was given "
-            f"{jax.tree.structure(state)}. Both must be the same."
-        )
-    for (path, old), new in zip(jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(found)):
-        weak = jax.typeof(old).weak_type if not isinstance(old, jax.ShapeDtypeStruct) else old.weak_type
-        if jnp.shape(old) != jnp.shape(new) or (jnp.result_type(old) != jnp.result_type(new) and not weak):
-            raise InputError(
-                f"{name}: {culprit} changes {what}{jax.tree_util.keystr(path)} from {_describe(old)} to "
-                f"{_describe(new)}; shapes and dtypes must stay what they are."
-            )
-
-
-def _describe(a) -> str:
-    return f"{jnp.result_type(a)}{list(jnp.shape(a))}"

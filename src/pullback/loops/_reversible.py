@@ -44,10 +44,11 @@ from pullback.core import (
     instantiated,
     is_live,
     is_varying,
+    keeps_form,
     linear_map,
     vary_like,
 )
-from pullback.loops._inputs import first_entry, non_negative, number_of_steps, same_state, step_shapes
+from pullback.loops._inputs import first_entry, non_negative, number_of_steps, step_shapes
 
 _NAME = "reversible_scan"
 
@@ -110,8 +111,8 @@ def reversible_scan(
     init, xs, params = jax.tree.map(lambda a: jnp.asarray(a, jnp.result_type(a)), (init, xs, params))
     x0 = first_entry(xs)
     state, _ = step_shapes(_NAME, step, init, x0, params)
-    same_state(_NAME, "the step", state, init)
-    same_state(_NAME, "the inverse", jax.eval_shape(inverse, init, x0, params), init)
+    keeps_form(_NAME, state, init, "the step's state")
+    keeps_form(_NAME, jax.eval_shape(inverse, init, x0, params), init, "the inverse's state")
     if n:
         init = _check_inverse(step, inverse, init, jax.tree.map(lambda a: a[0], xs), params)
     eps = _eps(init)

@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from pullback.core import Adjoint, Checkpoint, Direct, InputError, TwoLevel
-from pullback.loops._inputs import first_entry, number_of_steps, same_state, step_shapes
+from pullback.core import Adjoint, Checkpoint, Direct, InputError, TwoLevel, keeps_form
+from pullback.loops._inputs import first_entry, number_of_steps, step_shapes
 
 
 def scan(
@@ -59,7 +59,7 @@ def scan(
     """
     n = number_of_steps("scan", xs, length)
     state, _ = step_shapes("scan", step, init, first_entry(xs))
-    same_state("scan", "the step", state, init)
+    keeps_form("scan", state, init, "the step's state")
     block = _block(adjoint, n)
     if block is None:
         return jax.lax.scan(step, init, xs, n, reverse=reverse)

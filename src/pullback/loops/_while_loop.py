@@ -28,10 +28,11 @@ from pullback.core import (
     TwoLevel,
     by_throw,
     hoist,
+    keeps_form,
     refuse_mixture,
     vary_like,
 )
-from pullback.loops._inputs import non_negative, same_state
+from pullback.loops._inputs import non_negative
 
 _NAME = "while_loop"
 State = TypeVar("State", bound=PyTree)
@@ -82,7 +83,7 @@ def while_loop(
     if bound == 0:
         raise InputError(f"{_NAME}: max_steps must be positive.")
     init = jax.tree.map(lambda a: jnp.asarray(a, jnp.result_type(a)), init)
-    same_state(_NAME, "the body", jax.eval_shape(body, init), init)
+    keeps_form(_NAME, jax.eval_shape(body, init), init, "the body's state")
     test = jax.eval_shape(cond, init)
     if getattr(test, "shape", None) != () or test.dtype != bool:
         raise InputError(f"{_NAME}: cond must return one boolean, got {test}.")
