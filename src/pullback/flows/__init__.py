@@ -2,6 +2,8 @@
 
 from diffrax import Bosh3, Dopri5, Dopri8, Euler, Heun, Kvaerno3, Kvaerno4, Kvaerno5, Midpoint, Tsit5
 
+from pullback.core import Backsolve, Checkpoint, Direct, Reversible, TwoLevel
+from pullback.flows._events import Event, Path
 from pullback.flows._odeint import odeint
 from pullback.flows._steppers import RK4
 from pullback.flows._symplectic import symplectic
@@ -9,6 +11,15 @@ from pullback.flows._symplectic import symplectic
 __all__ = [
     "odeint",
     "symplectic",
+    # events
+    "Event",
+    "Path",
+    # adjoints
+    "Backsolve",
+    "Checkpoint",
+    "Direct",
+    "Reversible",
+    "TwoLevel",
     # steppers
     "RK4",
     "Bosh3",

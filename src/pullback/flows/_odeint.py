@@ -12,7 +12,7 @@ Source: E. Hairer, S. P. Nørsett, G. Wanner, Solving Ordinary Differential Equa
 derivative of the numerical solution: A. Walther, Comput. Optim. Appl. 36, 83 (2007).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,17 +25,19 @@ from pullback.core import (
     RESULTS,
     Adjoint,
     Backsolve,
+    Checkpoint,
+    InputError,
     Solution,
     by_throw,
     instantiated,
-    is_live,
     jvp_of_live,
 )
 from pullback.flows._backsolve import backsolved, way_back
+from pullback.flows._events import Event, Path, solve_with_events
 from pullback.flows._inputs import Method, checked_times, prepare
 from pullback.flows._search import search
-from pullback.flows._steppers import Coupled, explicit_step, principal
-from pullback.flows._steps import Problem, even_counts, even_grid, on_grid, round_trip
+from pullback.flows._steppers import Coupled, principal
+from pullback.flows._steps import Problem, even_counts, even_grid, moved, on_grid, round_trip
 from pullback.loops._counted import distance
 
 _APART = 1e3  # times the tolerance: more than this between the two copies of a reversible method is no longer error
@@ -55,9 +57,11 @@ def odeint(
     stepper: Any = diffrax.Tsit5(),  # noqa: B008
     adjoint: Adjoint | None = None,
     max_steps: int = 2**14,
+    events: Event | Sequence[Event] | None = None,
+    max_events: int = 16,
     throw: bool = True,
-) -> PyTree | Solution[PyTree]:
-    """y at the times `ts` of dy/dt = f(t, y, params), y(ts[0]) = y0.
+) -> PyTree | Path | Solution[PyTree | Path]:
+    """y at the times `ts` of dy/dt = f(t, y, params), y(ts[0]) = y0; with `events`, a `Path`.
 
     Differentiable in every mode and order with respect to y0, params, ts and what `f` closes over.
 
@@ -77,6 +81,9 @@ def odeint(
             The last two compare the state that they find at the start with the true one, and raise an error if half
             of the digits are lost.
         max_steps: bound on accepted steps, and on rejected ones.
+        events: an `Event` or several: where functions of the state cross zero, the solution ends or jumps. Reverse mode
+            then stores the states between two events, `adjoint` must be None or `Checkpoint()`.
+        max_events: bound on the number of events.
         throw: raise if ts[-1] was not reached; if False, return a `Solution`.
 
     Returns:
@@ -86,7 +93,8 @@ def odeint(
         and `stats["round_trip"]` is how far that misses the states, relative to the largest entry.
 
     Raises:
-        ConvergenceError: more than max_steps steps; steps shorter than rounding; a state that is not finite
+        ConvergenceError: more than max_steps steps; steps shorter than rounding; a state that is not finite; a terminal
+            event that does not happen, more than max_events events, or one that is grazed
             (`EquinoxRuntimeError` in compiled programs, and where reverse mode has lost its digits).
         InputError: ts are not monotonic or not finite; f changes structure, shape or dtype; y0 is not finite;
             tolerances are not positive; an adjoint or stepper that is none.
@@ -102,12 +110,13 @@ def odeint(
     """
     method = Method("odeint", rtol, atol, step_size, stepper, adjoint, max_steps)
     problem, y0, ts, p = prepare(f, y0, ts, params, method)
+    if events is not None:
+        return _with_events(problem, events, max_events, adjoint, y0, ts, p, throw)
     problem = problem._replace(certified=not throw and isinstance(problem.stepper, Coupled))
     backsolve = isinstance(adjoint, Backsolve)
     ys, outcome = _fixed(problem, y0, ts, p) if step_size else _adaptive(problem, backsolve, y0, ts, p)
     arrived, failed, steps, rejected, largest, apart, missed = outcome
-    result = RESULTS.where(arrived > 0, RESULTS.successful, RESULTS.max_steps_reached)
-    result = RESULTS.where(failed > 0, RESULTS.stalled, result)
+    result = _how_it_went(arrived, failed)
     result = RESULTS.where(apart <= _APART, result, RESULTS.parted)
     stats: dict[str, Any] = {"rejected": rejected.astype(int)}
     if problem.certified:
@@ -116,10 +125,30 @@ def odeint(
     elif backsolve and not throw:
         stats["round_trip"], lost = way_back(problem, ys, ts, p)
         result = RESULTS.where(lost, RESULTS.irreversible, result)
-    finite = jnp.all(jnp.array([jnp.isfinite(a).all() for a in jax.tree.leaves((ys, ts))]))
-    result = RESULTS.where(finite, result, RESULTS.nonfinite)
+    result = RESULTS.where(_finite((ys, ts)), result, RESULTS.nonfinite)
     solution = Solution(checked_times("odeint", ys, ts), result, largest, steps.astype(int), stats)
     return solution.unwrap("odeint") if throw else solution
+
+
+def _with_events(problem: Problem, events, max_events: int, adjoint, y0, ts, p, throw: bool):
+    if not (adjoint is None or (isinstance(adjoint, Checkpoint) and adjoint.every == 1)):
+        raise InputError(f"odeint: with events adjoint must be None or Checkpoint(), got {adjoint!r}.")
+    path, outcome, of_events = solve_with_events(problem, events, max_events, y0, ts, p)
+    arrived, failed, steps, rejected, largest, _ = outcome
+    result = RESULTS.where(arrived > 0, of_events, RESULTS.max_steps_reached)
+    result = RESULTS.where(failed > 0, RESULTS.stalled, result)
+    result = RESULTS.where(_finite((path.end, path.end_time)), result, RESULTS.nonfinite)
+    solution = Solution(checked_times("odeint", path, ts), result, largest, steps.astype(int), {"rejected": rejected})
+    return solution.unwrap("odeint") if throw else solution
+
+
+def _how_it_went(arrived, failed):
+    result = RESULTS.where(arrived > 0, RESULTS.successful, RESULTS.max_steps_reached)
+    return RESULTS.where(failed > 0, RESULTS.stalled, result)
+
+
+def _finite(tree):
+    return jnp.all(jnp.array([jnp.isfinite(a).all() for a in jax.tree.leaves(tree)]))
 
 
 def _fixed(problem: Problem, y0, ts, p):
@@ -173,27 +202,3 @@ def _missed(problem: Problem, y0, p, grid):
     if not problem.certified:
         return jnp.zeros((), grid.t.dtype)
     return round_trip(problem, *jax.lax.stop_gradient((y0, p, grid)))
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def moved(problem: Problem, start: bool, ys, ts, p):
-    """ys as functions of their times, with the derivatives of the flow: by f, and higher ones by what follows from f.
-
-    At the start the other way round: the state at the fixed time of the solution that starts at another one.
-    """
-    return ys
-
-
-@partial(moved.defjvp, symbolic_zeros=True)
-def _moved_jvp(problem, start, primals, tangents):
-    ys = primals[0]
-    if not is_live(tangents[1]):
-        return ys, instantiated(tangents[0], ys)
-
-    def of(ys, ts, p):
-        """A step of no length, whose derivatives by its length are those of the flow up to the order of the method."""
-        fixed = jax.lax.stop_gradient(ts)
-        t, h = (ts, fixed - ts) if start else (fixed, ts - fixed)
-        return jax.vmap(lambda t, h, y: explicit_step(diffrax.Tsit5.tableau, problem.at(p), t, h, y).y)(t, h, ys)
-
-    return jvp_of_live(of, primals, tangents)

@@ -4,6 +4,7 @@ The steps are loops of `loops.counted_scan`, whose number is known only when the
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import diffrax
@@ -11,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
-from pullback.core import vary_like
-from pullback.flows._steppers import Coupled, step_of
+from pullback.core import instantiated, is_live, jvp_of_live, vary_like
+from pullback.flows._steppers import Coupled, explicit_step, step_of
 from pullback.loops import counted_scan
 from pullback.loops._counted import distance
 
@@ -137,3 +138,27 @@ def even_grid(ts: Float[Array, " times"], counts: Int[Array, " intervals"], boun
     t = jnp.where(there, ts[i] + inside.astype(ts.dtype) * h, ts[-1])
     row = jnp.where(there & (inside == counts[i] - 1), i + 1, len(ts))
     return Grid(t, h, row, jnp.minimum(ends[-1], bound))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def moved(problem: Problem, start: bool, ys, ts, p):
+    """ys as functions of their times, with the derivatives of the flow: by f, and higher ones by what follows from f.
+
+    At the start the other way round: the state at the fixed time of the solution that starts at another one.
+    """
+    return ys
+
+
+@partial(moved.defjvp, symbolic_zeros=True)
+def _moved_jvp(problem, start, primals, tangents):
+    ys = primals[0]
+    if not is_live(tangents[1]):
+        return ys, instantiated(tangents[0], ys)
+
+    def of(ys, ts, p):
+        """A step of no length, whose derivatives by its length are those of the flow up to the order of the method."""
+        fixed = jax.lax.stop_gradient(ts)
+        t, h = (ts, fixed - ts) if start else (fixed, ts - fixed)
+        return jax.vmap(lambda t, h, y: explicit_step(diffrax.Tsit5.tableau, problem.at(p), t, h, y).y)(t, h, ys)
+
+    return jvp_of_live(of, primals, tangents)
