@@ -9,19 +9,31 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from pullback import flows
-from pullback.core import RESULTS, Checkpoint, ConvergenceError, InputError, TwoLevel, Uncompute
+from pullback.core import (
+    RESULTS,
+    Backsolve,
+    Checkpoint,
+    ConvergenceError,
+    Direct,
+    InputError,
+    Reversible,
+    TwoLevel,
+    Uncompute,
+)
 from pullback.flows import odeint
 from pullback.trust import check_derivatives
 from pullback.trust._derivatives import directional_derivative
-
-
-def lorenz(t, x, params):
-    sigma, rho, beta = params
-    return jnp.stack([sigma * (x[1] - x[0]), x[0] * (rho - x[2]) - x[1], x[0] * x[1] - beta * x[2]])
-
-
-def van_der_pol(t, x, mu):
-    return jnp.stack([x[1], mu * (1 - x[0] ** 2) * x[1] - x[0]])
+from tests.flows.systems import (
+    LORENZ,
+    LORENZ_GRADIENT,
+    LORENZ_VALUE,
+    VAN_DER_POL_GRADIENT,
+    VAN_DER_POL_VALUE,
+    driven,
+    lorenz,
+    oscillator,
+    van_der_pol,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,10 +49,9 @@ def test_lorenz(adjoint):
             odeint(lorenz, x0, ts, params, rtol=1e-13, atol=1e-13, stepper=flows.Dopri8(), adjoint=adjoint)[-1] ** 2
         )
 
-    value, (by_x, by_params) = jax.jit(jax.value_and_grad(loss, (0, 1)))(jnp.ones(3), (10.0, 28.0, 8 / 3))
-    np.testing.assert_allclose(value, 663.408873431631637, rtol=1e-9)
-    np.testing.assert_allclose(by_x, [-31.230519906365626, -23.406982596887475, -37.286617594077924], rtol=1e-7)
-    np.testing.assert_allclose(by_params, [2.8476039564142037, 22.818673742435843, -745.77616278559425], rtol=1e-7)
+    value, (by_x, by_params) = jax.jit(jax.value_and_grad(loss, (0, 1)))(jnp.ones(3), LORENZ)
+    np.testing.assert_allclose(value, LORENZ_VALUE, rtol=1e-9)
+    np.testing.assert_allclose([*by_x, *by_params], LORENZ_GRADIENT, rtol=1e-7)
 
 
 def test_van_der_pol():
@@ -50,21 +61,8 @@ def test_van_der_pol():
         return jnp.sum(odeint(van_der_pol, x0, jnp.array([0.0, 10.0]), mu, rtol=1e-11, atol=1e-11)[-1] ** 2)
 
     value, (by_x, by_mu) = jax.jit(jax.value_and_grad(loss, (0, 1)))(jnp.array([2.0, 0.0]), 5.0)
-    np.testing.assert_allclose(value, 1.527892880344360, rtol=1e-8)
-    np.testing.assert_allclose([*by_x, by_mu], [4.7398458303067, 0.31741565108900, 0.88432634306306], rtol=1e-7)
-
-
-def oscillator(t, y, omega):
-    """A driven one: q'' = −ω² q + cos 2t."""
-    return {"q": y["v"], "v": -(omega**2) * y["q"] + jnp.cos(2 * t)}
-
-
-def exact(q0, v0, ts, omega):
-    """q(t) with q(ts[0]) = q0, q'(ts[0]) = v0."""
-    amplitude = 1 / (omega**2 - 4)
-    a, b = q0 - amplitude * jnp.cos(2 * ts[0]), v0 + 2 * amplitude * jnp.sin(2 * ts[0])
-    s = ts - ts[0]
-    return amplitude * jnp.cos(2 * ts) + a * jnp.cos(omega * s) + b / omega * jnp.sin(omega * s)
+    np.testing.assert_allclose(value, VAN_DER_POL_VALUE, rtol=1e-8)
+    np.testing.assert_allclose([*by_x, by_mu], VAN_DER_POL_GRADIENT, rtol=1e-7)
 
 
 SECOND, THIRD = ("jvp", "vjp", "fwd-rev", "rev-rev", "fwd-fwd"), ("fwd-fwd-rev", "rev-rev-rev")
@@ -79,6 +77,11 @@ TIGHT = {"rtol": 1e-12, "atol": 1e-12}
         pytest.param(TIGHT | {"adjoint": TwoLevel()}, SECOND, marks=pytest.mark.slow),
         pytest.param({"step_size": 0.003, "stepper": flows.RK4()}, SECOND, marks=pytest.mark.slow),
         pytest.param(TIGHT, THIRD, marks=pytest.mark.slow),
+        ({"step_size": 0.003, "stepper": flows.RK4(), "adjoint": Reversible()}, ("vjp", "fwd-rev")),
+        pytest.param(TIGHT | {"adjoint": Reversible(), "max_steps": 500}, SECOND + THIRD, marks=pytest.mark.slow),
+        pytest.param(TIGHT | {"adjoint": Reversible(checkpoint_every=30)}, SECOND, marks=pytest.mark.slow),
+        pytest.param(TIGHT | {"adjoint": Direct(), "max_steps": 400}, SECOND, marks=pytest.mark.slow),
+        pytest.param(TIGHT | {"adjoint": Backsolve()}, SECOND, marks=pytest.mark.slow),
     ],
 )
 def test_all_modes_in_state_times_and_parameters(options, modes):
@@ -87,11 +90,11 @@ def test_all_modes_in_state_times_and_parameters(options, modes):
 
     def solve(q0, ts, omega):
         field = lambda t, y, omega: oscillator(t * drive, y, omega)  # noqa: E731
-        return odeint(field, {"q": q0, "v": 0.3 * q0}, ts, omega, max_steps=2000, **options)["q"]
+        return odeint(field, {"q": q0, "v": 0.3 * q0}, ts, omega, **{"max_steps": 2000, **options})["q"]
 
     args = jnp.asarray(0.7), jnp.array([0.1, 0.4, 1.3, 2.0]), jnp.asarray(1.7)
-    np.testing.assert_allclose(solve(*args), exact(0.7, 0.21, args[1], 1.7), atol=1e-9)
-    functions = [solve, lambda q0, ts, omega: exact(q0, 0.3 * q0, ts, omega)]
+    np.testing.assert_allclose(solve(*args), driven(0.7, 0.21, args[1], 1.7), atol=1e-9)
+    functions = [solve, lambda q0, ts, omega: driven(q0, 0.3 * q0, ts, omega)]
     directions = [tuple(jnp.cos(k + jnp.arange(a.size).reshape(a.shape)) for a in args) for k in range(3)]
     weights = jnp.array([0.3, -1.0, 0.7, 0.9])
 
@@ -204,6 +207,10 @@ def test_what_goes_wrong_is_said():
         ({"stepper": "rk4"}, "give one of diffrax"),
         ({"adjoint": Uncompute()}, "adjoint must be"),
         ({"max_steps": 0}, "at least one step"),
+        ({"rtol": 1e-20}, "below rounding"),
+        ({"ts": [0.0, np.inf]}, "must increase"),
+        ({"adjoint": Backsolve(), "step_size": 0.1}, "Backsolve chooses its own steps"),
+        ({"adjoint": Reversible(), "stepper": flows.Kvaerno5()}, "for explicit methods"),
     ],
 )
 def test_refusals(no_type_checks, change, text):

@@ -16,7 +16,7 @@ from pullback.core._errors import (
     nearest,
 )
 from pullback.core._estimate import Estimate
-from pullback.core._forms import inexact_arrays, keeps_form
+from pullback.core._forms import distance, inexact_arrays, keeps_form
 from pullback.core._fused import fused
 from pullback.core._hoist import hoist, refuse_mixture
 from pullback.core._linear_map import linear_map
@@ -66,6 +66,7 @@ __all__ = [
     "error_if",
     # numbers
     "complex_dtype",
+    "distance",
     "inexact_arrays",
     "keeps_form",
     "refuse_half",

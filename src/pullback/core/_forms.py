@@ -66,5 +66,16 @@ def keeps_form(
             )
 
 
+def distance(found: PyTree, true: PyTree) -> Array:
+    """The largest difference over the largest entry of `true`; without derivatives."""
+
+    def largest(tree):
+        return jnp.max(jnp.array([jnp.max(jnp.abs(a), initial=0.0) for a in jax.tree.leaves(tree)]))
+
+    found, true = jax.lax.stop_gradient((found, true))
+    scale = largest(true)
+    return largest(jax.tree.map(jnp.subtract, found, true)) / jnp.where(scale == 0, 1, scale)
+
+
 def _described(a: Any) -> str:
     return f"{result_type(a)}{list(jnp.shape(a))}"

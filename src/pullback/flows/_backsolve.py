@@ -19,10 +19,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from pullback.core import RESULTS, error_if, instantiated, is_live, linear_map
+from pullback.core import RESULTS, distance, error_if, instantiated, is_live, linear_map
 from pullback.flows._search import search
 from pullback.flows._steps import Problem
-from pullback.loops._counted import distance
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))

@@ -29,6 +29,7 @@ from pullback.core import (
     InputError,
     Solution,
     by_throw,
+    distance,
     instantiated,
     jvp_of_live,
 )
@@ -38,7 +39,6 @@ from pullback.flows._inputs import Method, checked_times, prepare
 from pullback.flows._search import search
 from pullback.flows._steppers import Coupled, principal
 from pullback.flows._steps import Problem, even_counts, even_grid, moved, on_grid, round_trip
-from pullback.loops._counted import distance
 
 _APART = 1e3  # times the tolerance: more than this between the two copies of a reversible method is no longer error
 _APART_OF_FIXED = 0.1  # of the largest entry, for steps of one length

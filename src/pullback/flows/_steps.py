@@ -12,10 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
-from pullback.core import instantiated, is_live, jvp_of_live, vary_like
+from pullback.core import distance, instantiated, is_live, jvp_of_live, vary_like
 from pullback.flows._steppers import Coupled, explicit_step, step_of
 from pullback.loops import counted_scan
-from pullback.loops._counted import distance
 
 
 class Problem(NamedTuple):

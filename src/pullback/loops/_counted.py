@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Int, PyTree
 
-from pullback.core import RESULTS, error_if, instantiated, is_live, linear_map, vary_like
+from pullback.core import RESULTS, distance, error_if, instantiated, is_live, linear_map, vary_like
 
 _MOST, _SMALL = 16, 512  # steps, bytes: of what is compiled as one function
 
@@ -91,17 +91,6 @@ def counted_scan(
         step, inverse, _Shape(bound, False, sizes, False), init, data, params, (into, out_of), jnp.asarray(count), known
     )
     return end, ys, total
-
-
-def distance(found: PyTree, true: PyTree) -> Array:
-    """The largest difference over the largest entry of `true`; without derivatives."""
-
-    def largest(tree):
-        return jnp.max(jnp.array([jnp.max(jnp.abs(a), initial=0.0) for a in jax.tree.leaves(tree)]))
-
-    found, true = jax.lax.stop_gradient((found, true))
-    scale = largest(true)
-    return largest(jax.tree.map(jnp.subtract, found, true)) / jnp.where(scale == 0, 1, scale)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
