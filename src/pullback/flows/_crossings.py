@@ -7,7 +7,8 @@ within which a sign changes is not taken. The crossing is found by steps of the 
     G(s) = g(t + s, Φ(t, s, y)),
 
 by regula falsi (Illinois) with bisections between, and the step ends there. Several functions together are one, the
-least of σ_j G_j, where σ_j is the sign before.
+least of σ_j G_j, where σ_j is the sign before. What crosses without speed, or stays at zero, is grazing: the solution
+ends there, and it is said.
 
 After an event its function is zero up to rounding. What counts then is the sign of dg/dt; and G(s)/s is looked at for
 the next root, so that a short flight is not lost. Functions that cross at the same time have their events one after
@@ -144,9 +145,10 @@ def crossings(problem: Problem, system: System, y0: PyTree, ts: Array, pe: tuple
         speed = jnp.abs(rate(t, y)[which])
         middle = system.values(pe, walk.t + sign * s / 2, at(s / 2))
         height = jnp.maximum(jnp.abs(marks.values), jnp.abs(middle))[which]
-        slow = (speed * s <= flat * height) & (s > 0)
+        slow = crossed & (speed * s <= flat * height) & (s > 0)
         stuck = new.zero[which] & (jnp.abs(slopes[which]) <= flat * speed) & ~jnp.asarray(system.terminal)[which]
-        grazing = found.grazing | (caught & (touches | (happens & (slow | stuck))))
+        lost = caught & (slow | (happens & stuck))  # the sign from here on is that of rounding
+        grazing = found.grazing | lost | (caught & touches)
 
         n = walk.steps
         step_at = jnp.where(caught, n, len(record.grid[0]))
@@ -155,6 +157,7 @@ def crossings(problem: Problem, system: System, y0: PyTree, ts: Array, pe: tuple
         grid = tuple(a.at[step_at].set(b, mode="drop") for a, b in zip(record.grid, step, strict=True))
         ys = jax.tree.map(lambda a, b: a.at[row].set(b, mode="drop"), record.ys, y)
         ended = happens & jnp.asarray(system.terminal)[which]
+        stops = ended | too_many | lost
         reached = walk.row + arrived.astype(int)
         k = jnp.where(happens, found.number, system.most)
         put = lambda a, b: a.at[k].set(b, mode="drop")  # noqa: E731
@@ -166,11 +169,10 @@ def crossings(problem: Problem, system: System, y0: PyTree, ts: Array, pe: tuple
             jax.tree.map(put, found.after, after),
             found.number + happens.astype(int),
             found.ended | ended,
-            jnp.where(ended | too_many, reached, found.reached),
+            jnp.where(stops, reached, found.reached),
             found.too_many | too_many,
             grazing,
         )
-        stops = ended | too_many
         walk = walk._replace(
             y=where(caught, after, walk.y),
             t=jnp.where(caught, t, walk.t),

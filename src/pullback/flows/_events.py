@@ -115,9 +115,9 @@ def _rows(there, ys, other):
 
 def _system(events, most, y0, ts, p) -> tuple[System, tuple]:
     """The functions, hoisted, and what they close over."""
-    events = [events] if isinstance(events, Event) else list(events)
+    events = [events] if isinstance(events, Event) else events
     most = whole_number("odeint", "max_events", most)
-    if not events or not all(isinstance(e, Event) for e in events):
+    if not isinstance(events, Sequence) or not events or not all(isinstance(e, Event) for e in events):
         raise InputError(f"odeint: events must be an Event or a sequence of these, got {events!r}.")
     if most < 1:
         raise InputError(f"odeint: max_events is {most}; it must be positive.")
@@ -156,14 +156,14 @@ def _path(problem: Problem, system: System, y0, ts, pe):
 def _path_jvp(problem, system, primals, tangents):
     y0, _, pe = primals
     frozen = jax.lax.stop_gradient(primals)
-    ys, end, grid, found, outcome = crossings(problem, system, *frozen)
-    values = ys, found.times, found.before, found.after, end
+    _, _, grid, found, outcome = crossings(problem, system, *frozen)
     y0, pe = error_if((y0, pe), found.grazing, RESULTS[RESULTS.grazing])
 
     def of(y0, pe):
-        return _replayed(problem, system, grid, found, y0, pe)
+        ys, *events, end = _replayed(problem, system, grid, found, y0, pe)
+        return ys, *_rows(jnp.arange(system.most) < found.number, tuple(events), jnp.inf), end
 
-    _, dvalues = jvp_of_live(of, (y0, pe), (instantiated(tangents[0], y0), tangents[2]))
+    values, dvalues = jvp_of_live(of, (y0, pe), (instantiated(tangents[0], y0), tangents[2]))
     rest = _floating(frozen[1], found, outcome)
     return (values, *rest), (dvalues, *jax.tree.map(jnp.zeros_like, rest))
 

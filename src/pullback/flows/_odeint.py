@@ -135,8 +135,9 @@ def _with_events(problem: Problem, events, max_events: int, adjoint, y0, ts, p, 
         raise InputError(f"odeint: with events adjoint must be None or Checkpoint(), got {adjoint!r}.")
     path, outcome, of_events = solve_with_events(problem, events, max_events, y0, ts, p)
     arrived, failed, steps, rejected, largest, _ = outcome
-    result = RESULTS.where(arrived > 0, of_events, RESULTS.max_steps_reached)
-    result = RESULTS.where(failed > 0, RESULTS.stalled, result)
+    result = RESULTS.where(of_events == RESULTS.no_event, RESULTS.successful, of_events)
+    result = RESULTS.where(result == RESULTS.successful, _how_it_went(arrived, failed), result)
+    result = RESULTS.where(result == RESULTS.successful, of_events, result)
     result = RESULTS.where(_finite((path.end, path.end_time)), result, RESULTS.nonfinite)
     solution = Solution(checked_times("odeint", path, ts), result, largest, steps.astype(int), {"rejected": rejected})
     return solution.unwrap("odeint") if throw else solution
