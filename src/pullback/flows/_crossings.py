@@ -126,7 +126,7 @@ def crossings(problem: Problem, system: System, y0: PyTree, ts: Array, pe: tuple
         y, t = at(s), walk.t + sign * s
         arrived = caught & ends & (s >= length * (1 - 4 * eps))
         t = jnp.where(arrived, ts[jnp.minimum(walk.row, problem.times - 1)], t)
-        sigma, wanted = marks.signs[which], jnp.asarray(system.directions)[which]
+        sigma, wanted = marks.signs[which], jnp.asarray(system.directions, ts.dtype)[which]
         happens = caught & crossed & ((wanted == 0) | (wanted == -sigma))
         too_many = happens & (found.number >= system.most)
         happens &= ~too_many
@@ -253,7 +253,7 @@ def _look(problem: Problem, system: System, pe: tuple, walk: Walk, length, y1=No
         return system.values(pe, walk.t + theta * length, jax.tree.map(hermite, y0, y1, k0, k1))
 
     places = jnp.arange(1, _SAMPLES + 1).astype(walk.t.dtype) / _SAMPLES
-    samples = marks.signs * jax.vmap(values)(places)
+    samples = marks.signs[None] * jax.vmap(values)(places)
     size = jnp.maximum(jnp.max(jnp.abs(samples), 0), jnp.abs(marks.values))
     size = jnp.where(size > 0, size, 1)
     first = jnp.min(jnp.where(jnp.any(samples <= 0, 1), places, 2))
@@ -263,8 +263,8 @@ def _look(problem: Problem, system: System, pe: tuple, walk: Walk, length, y1=No
     before, low, after = (jnp.take_along_axis(whole, (i + k)[None], 0)[0] for k in (-1, 0, 1))
     bend = before - 2 * low + after
     dips = (low <= before) & (low <= after) & (bend > 0)
-    lowest = (i + jnp.where(dips, (before - after) / (2 * jnp.where(dips, bend, 1)), 0)) / _SAMPLES
-    lowest = lowest.astype(walk.t.dtype)
+    lowest = jnp.where(dips, (before - after) / (2 * jnp.where(dips, bend, 1)), 0).astype(walk.t.dtype)
+    lowest = (i.astype(walk.t.dtype) + lowest) / _SAMPLES
     dip = marks.signs * jnp.diagonal(jax.vmap(values)(lowest))
     first = jnp.minimum(first, jnp.min(jnp.where(dips & (dip <= _NEAR * size), lowest, 2)))
     return _Seen(first, size, marks.signs * samples[-1], jnp.isfinite(samples).all())

@@ -87,7 +87,7 @@ def solve_with_events(
     (ys, times, before, after, end), found, outcome = _path(
         problem, system, start, jax.lax.stop_gradient(ts), (p, *consts)
     )
-    reached = jnp.arange(len(ts)) < found.reached
+    reached = jnp.arange(len(ts)) < found.reached.astype(int)
     ys = _rows(reached, ys, jax.tree.map(lambda a: jnp.broadcast_to(a, (len(ts), *a.shape)), end))
     ys = _rows(reached, moved(problem, False, ys, ts, p), jnp.inf)
     ended = found.ended > 0
@@ -177,6 +177,7 @@ def _replayed(problem: Problem, system: System, grid: Grid, found: Found, y0, pe
     """The recorded steps, stretch by stretch from event to event: what is differentiated."""
     bound, most, times = problem.max_steps, system.most, problem.times
 
+    @jax.jit
     def one(y, us, pe):
         ((t, h),) = us
         y = step_of(problem.stepper, problem.at(pe[0]), t, h, y).y
@@ -188,9 +189,10 @@ def _replayed(problem: Problem, system: System, grid: Grid, found: Found, y0, pe
         rows = grid.row.at[steps].get(mode="fill", fill_value=times)
         inputs, outputs = (((grid.t, grid.h), steps),), ((times, rows),)
         y, (ys,), _ = counted_scan(one, y, pe, count, bound=bound, inputs=inputs, outputs=outputs)
-        event, following = _event(problem, system, pe, time, which, happens, y)
+        event, following = at_event(pe, time, which, happens, y)
         return where(happens, following, y), (where(happens, event, jax.tree.map(jnp.zeros_like, event)),), ys
 
+    at_event = jax.jit(partial(_event, problem, system))
     k = jnp.arange(most + 1)
     happens = k < found.number
     ends = jnp.where(happens, jnp.append(found.ends, 0), grid.number)

@@ -22,6 +22,7 @@ from pullback.core import (
     error_if,
     hoist,
     inexact_arrays,
+    is_varying,
     keeps_form,
     vary_like,
     whole_number,
@@ -72,7 +73,11 @@ def prepare(
     def of_dtype(t, y, params):
         return jax.tree.map(lambda k, a: jnp.asarray(k, a.dtype), f(t, y, params), y)
 
+    y0, ts, params = vary_like((y0, ts, params))
     closed, consts, _ = hoist(of_dtype, ts[0], y0, params)
+    if is_varying(consts) and not is_varying(ts):  # inside shard_map f is traced again for what varies
+        y0, ts, params = vary_like((y0, ts, params), consts)
+        closed, consts, _ = hoist(of_dtype, ts[0], y0, params)
     size = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(y0))
     block = _stored_every(method, max_steps, size)
     bound = math.ceil(max_steps / (block or 1)) * (block or 1)

@@ -12,7 +12,7 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from pullback.core import RESULTS, Solution, by_throw, error_if, instantiated, jvp_of_live
 from pullback.flows._inputs import Method, checked_times, prepare
@@ -37,7 +37,7 @@ class Trajectory(eqx.Module):
     _problem: Problem = eqx.field(static=True)
     _p: tuple
 
-    def __call__(self, t: Float[Array, "..."]) -> PyTree:
+    def __call__(self, t: Float[ArrayLike, "..."]) -> PyTree:
         """The state at t, each leaf with the axes of t in front.
 
         Raises:
@@ -48,7 +48,7 @@ class Trajectory(eqx.Module):
 
         def at(t):
             n = jnp.searchsorted(sign * self.times, sign * jax.lax.stop_gradient(t), side="right") - 1
-            n = jnp.clip(n, 0, self.number - 1)
+            n = jnp.clip(n.astype(self.number.dtype), 0, self.number - 1)
             start, y = self.times[n], jax.tree.map(lambda a: a[n], self.states)
             return step_of(self._problem.stepper, self._problem.at(self._p), start, t - start, y).y
 

@@ -217,6 +217,19 @@ def _flows():
 
         return of
 
+    def until(y, level):
+        event = pb.flows.Event(lambda t, y, p: y[1] - level, jump=lambda t, y, p: -p * y)
+        times = jnp.array([0.0, 2.0])
+        path = pb.flows.odeint(pendulum, y, times, level, rtol=1e-6, atol=1e-6, max_steps=64, events=event, max_events=1)
+        return path.times, path.ys
+
+    def between(y, t, p):
+        span = jnp.array([0.0, 1.0])
+        return pb.flows.trajectory(pendulum, y, span, p, rtol=1e-6, atol=1e-6, max_steps=64)(jnp.abs(t))
+
+    def balance(a):
+        return pb.flows.steady_state(lambda t, y, a: a - y - y**3, 0.5 * jnp.ones_like(a), a)
+
     def split(arithmetic):
         def of(q, p, m):
             parts = (lambda p, m: jnp.sum(p**2) / 2), (lambda q, m: -m * jnp.sum(jnp.cos(q)))
@@ -232,6 +245,13 @@ def _flows():
         Subject("flows.odeint", solved(rtol=1e-6, atol=1e-6), (_POINTS, _B, np.array(0.3))),
         Subject("flows.odeint, fixed steps", solved(step_size=0.08, stepper=pb.flows.RK4()),
                 (_POINTS, _B, np.array(0.3))),
+        Subject("flows.odeint, Reversible", solved(rtol=1e-6, atol=1e-6, adjoint=pb.flows.Reversible()),
+                (_POINTS, _B, np.array(0.3))),
+        Subject("flows.odeint, Backsolve", solved(rtol=1e-6, atol=1e-6, adjoint=pb.flows.Backsolve()),
+                (_POINTS, _B, np.array(0.3))),
+        Subject("flows.odeint, events", until, (_POINTS, np.array(0.9))),
+        Subject("flows.trajectory", between, (_POINTS, _B[2:], np.array(0.3))),
+        Subject("flows.steady_state", balance, (_POINTS,)),
         Subject("flows.symplectic", split("float"), (_POINTS, _POINTS, np.array(0.8))),
         Subject("flows.symplectic, fixed", split("fixed"), (_POINTS, _POINTS, np.array(0.8)), cannot=grid),
     )  # fmt: skip
