@@ -35,7 +35,7 @@ def ours(field, end, **options) -> Callable:
     return lambda y, p: jnp.sum(flows.odeint(field, y, jnp.array([0.0, end]), p, **options)[-1] ** 2)
 
 
-def theirs(field, end, step=None) -> Callable:
+def theirs(field, end, step=None, max_steps=2**14) -> Callable:
     stepper = flows.RK4() if step else diffrax.Tsit5()
     controller = diffrax.ConstantStepSize() if step else diffrax.PIDController(TIGHT, TIGHT)
 
@@ -43,7 +43,7 @@ def theirs(field, end, step=None) -> Callable:
         term = diffrax.ODETerm(field)
         return jnp.sum(
             diffrax.diffeqsolve(
-                term, stepper, 0.0, end, step, y, args=p, stepsize_controller=controller, max_steps=2**14
+                term, stepper, 0.0, end, step, y, args=p, stepsize_controller=controller, max_steps=max_steps
             ).ys[-1]
             ** 2
         )

@@ -1,7 +1,8 @@
 r"""Where event functions cross zero along a solution: steps are searched, cut at crossings, and recorded.
 
-In each step the event functions are looked at in four places of a cubic Hermite interpolation, and in the lowest point
-of a parabola through three of these, so that two crossings within a step are seen if the solution is resolved. A step
+In each step the event functions and their slopes are looked at in nine places of a cubic Hermite interpolation, and at
+the extrema between these, which secants of the slope lead to: two crossings within a step are seen if they are of the
+interpolation. A step
 within which a sign changes is not taken. The crossing is found by steps of the method itself, as the root of
 
     G(s) = g(t + s, Φ(t, s, y)),
@@ -27,8 +28,8 @@ from pullback.flows._search import Record, Walk, direction, explorer, grid_of, n
 from pullback.flows._steppers import step_of
 from pullback.flows._steps import Problem
 
-_NEAR = 1e-3  # of the largest |g| in a step: an extremum as close to zero as this is looked at
-_SAMPLES = 4
+_NEAR = 0.02  # of the largest |g| in a step: where the interpolation is as close to zero as this, a step is taken to it
+_SAMPLES = 8
 
 
 class System(NamedTuple):
@@ -252,22 +253,36 @@ def _look(problem: Problem, system: System, pe: tuple, walk: Walk, length, y1=No
 
         return system.values(pe, walk.t + theta * length, jax.tree.map(hermite, y0, y1, k0, k1))
 
-    places = jnp.arange(1, _SAMPLES + 1).astype(walk.t.dtype) / _SAMPLES
-    samples = marks.signs[None] * jax.vmap(values)(places)
-    size = jnp.maximum(jnp.max(jnp.abs(samples), 0), jnp.abs(marks.values))
-    size = jnp.where(size > 0, size, 1)
-    first = jnp.min(jnp.where(jnp.any(samples <= 0, 1), places, 2))
+    def both(theta):
+        """Values and slopes; signs are such that the values begin above zero."""
+        pair = jax.jvp(values, (theta,), (jnp.ones_like(theta),))
+        return jax.tree.map(lambda a: marks.signs * a, pair)
 
-    whole = jnp.concatenate([(marks.signs * marks.values)[None], samples])
-    i = 1 + jnp.argmin(whole[1:-1], axis=0)
-    before, low, after = (jnp.take_along_axis(whole, (i + k)[None], 0)[0] for k in (-1, 0, 1))
-    bend = before - 2 * low + after
-    dips = (low <= before) & (low <= after) & (bend > 0)
-    lowest = jnp.where(dips, (before - after) / (2 * jnp.where(dips, bend, 1)), 0).astype(walk.t.dtype)
-    lowest = (i.astype(walk.t.dtype) + lowest) / _SAMPLES
-    dip = marks.signs * jnp.diagonal(jax.vmap(values)(lowest))
-    first = jnp.minimum(first, jnp.min(jnp.where(dips & (dip <= _NEAR * size), lowest, 2)))
+    places = jnp.arange(_SAMPLES + 1).astype(walk.t.dtype) / _SAMPLES
+    samples, slopes = jax.vmap(both)(places)
+    size = jnp.max(jnp.abs(samples), 0)
+    size = jnp.where(size > 0, size, 1)
+    first = jnp.min(jnp.where(jnp.any(samples[1:] <= 0, 1), places[1:], 2))
+
+    # The lowest points between samples, where the slope changes its sign: by the secant, and two more.
+    ends = jnp.broadcast_to(places[:, None], slopes.shape)
+    state = ends[:-1], ends[1:], slopes[:-1], slopes[1:]
+    turns = (state[2] < 0) & (state[3] > 0)
+    for _ in range(2):
+        lowest = _secant(*state, turns)
+        slope = jnp.diagonal(jax.vmap(jax.vmap(both))(lowest)[1], axis1=1, axis2=2)
+        left = where(slope < 0, (lowest, slope), (state[0], state[2]))
+        right = where(slope < 0, (state[1], state[3]), (lowest, slope))
+        state = left[0], right[0], left[1], right[1]
+    lowest = _secant(*state, turns)
+    dip = jnp.diagonal(jax.vmap(jax.vmap(both))(lowest)[0], axis1=1, axis2=2)
+    first = jnp.minimum(first, jnp.min(jnp.where(turns & (dip <= _NEAR * size[None]), lowest, 2)))
     return _Seen(first, size, marks.signs * samples[-1], jnp.isfinite(samples).all())
+
+
+def _secant(a, b, fa, fb, there):
+    """Where a line through two points is zero; the middle where it is not asked for."""
+    return jnp.where(there, a - fa * (b - a) / jnp.where(there & (fa != fb), fb - fa, 1), (a + b) / 2)
 
 
 def _first_root(f, top, tolerance):

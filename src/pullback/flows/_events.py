@@ -11,8 +11,7 @@ recorded and held fixed. At each event, G(s) = g(τ + s, flow_s y) has the root 
 there leave it at zero and have its derivatives to third order; the flow over s, and back over −s after the jump, is a
 step of no length. What JAX differentiates of this is exact.
 
-Source: P. C. Müller, Chaos, Solitons & Fractals 5, 1671 (1995) (jumps in tangents); M. A. Aizerman, F. R. Gantmakher
-(1957).
+Source: P. C. Müller, Chaos, Solitons & Fractals 5, 1671 (1995).
 """
 
 from collections.abc import Callable, Sequence

@@ -106,7 +106,7 @@ def _times(name: str, ts: Any, y0: PyTree[Array]) -> Array:
         raise InputError(f"{name}: ts must be two times or more in one axis, got the shape {ts.shape}.")
     ts = ts.astype(real)
     if not isinstance(ts, Tracer):
-        steps = np.diff(np.asarray(ts))
+        steps: Any = np.diff(np.asarray(ts))
         if not (np.isfinite(steps).all() and (np.all(steps > 0) or np.all(steps < 0))):
             raise InputError(f"{name}: {_NOT_MONOTONIC}")
     return ts

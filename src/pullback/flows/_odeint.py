@@ -153,6 +153,7 @@ def _finite(tree):
 
 
 def _fixed(problem: Problem, y0, ts, p):
+    assert problem.step_size is not None
     counts = even_counts(ts, problem.step_size)
     grid = even_grid(ts, counts, problem.max_steps)
     none = apart = jnp.zeros((), ts.dtype)

@@ -43,7 +43,7 @@ class Record(NamedTuple):
     """What a search has found: states at the times; starts, lengths and rows of the steps; states between blocks."""
 
     ys: PyTree
-    grid: tuple[Array, Array, Array]
+    grid: tuple[Array, ...]
     states: PyTree
 
 

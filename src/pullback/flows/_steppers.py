@@ -41,6 +41,18 @@ class RK4(AbstractERK):
         return 4
 
 
+class Euler(AbstractERK):
+    """The method of order 1, for fixed steps; its second stage is f at the end. (That of diffrax has no tableau.)"""
+
+    tableau: ClassVar[ButcherTableau] = ButcherTableau(  # pyright: ignore[reportIncompatibleVariableOverride]
+        c=np.array([1.0]), b_sol=np.array([1.0, 0.0]), b_error=np.zeros(2), a_lower=(np.array([1.0]),)
+    )
+    interpolation_cls: ClassVar[Any] = diffrax.LocalLinearInterpolation
+
+    def order(self, terms: Any) -> int:
+        return 1
+
+
 class Step(NamedTuple):
     """The state after a step, the estimate of its local error, and f at its end if the method knows it."""
 

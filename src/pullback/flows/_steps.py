@@ -63,6 +63,7 @@ def on_grid(problem: Problem, y0: PyTree, p: tuple, grid: Grid, known: Any = Non
     inverse = undo if isinstance(problem.stepper, Coupled) and block != 1 else None
 
     def many(y, us, p):
+        assert block is not None
         ((t, h, row, count),) = us
         inputs, outputs = (((t, h), None),), ((times, row),)
         end, (ys,), _ = counted_scan(step, y, p, count, bound=block, inputs=inputs, outputs=outputs, inverse=inverse)

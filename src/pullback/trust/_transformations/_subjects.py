@@ -219,8 +219,8 @@ def _flows():
 
     def until(y, level):
         event = pb.flows.Event(lambda t, y, p: y[1] - level, jump=lambda t, y, p: -p * y)
-        times = jnp.array([0.0, 2.0])
-        path = pb.flows.odeint(pendulum, y, times, level, rtol=1e-6, atol=1e-6, max_steps=64, events=event, max_events=1)
+        options = {"rtol": 1e-6, "atol": 1e-6, "max_steps": 64, "events": event, "max_events": 1}
+        path = pb.flows.odeint(pendulum, y, jnp.array([0.0, 2.0]), level, **options)
         return path.times, path.ys
 
     def between(y, t, p):
