@@ -62,6 +62,14 @@ def within(trace, fun, *tracers):
         return fun(*tracers)
 
 
+def bound(equation, values):
+    """The results of one equation of a jaxpr, a list."""
+    found = equation.primitive.get_bind_params(equation.params)
+    functions, params = found if isinstance(found, tuple) else ((), found)  # a pair up to 0.9
+    outs = equation.primitive.bind(*functions, *values, **params)
+    return list(outs) if equation.primitive.multiple_results else [outs]
+
+
 def _varying(a) -> frozenset:
     kind = a if isinstance(a, jax.ShapeDtypeStruct) else jax.typeof(a)
     kind = getattr(kind, "manual_axis_type", kind)  # the axes were an attribute of the type itself up to 0.9
@@ -76,6 +84,7 @@ __all__ = [
     "ad",
     "are_alike",
     "batching",
+    "bound",
     "closed_call_p",
     "is_varying",
     "jaxpr_as_fun",

@@ -3,21 +3,25 @@
 from pullback.trust._chaos import evolution_strategies, lyapunov_spectrum
 from pullback.trust._conformance import TOLERANCE, Case, Outcome, cases, check_conformance
 from pullback.trust._derivatives import MODES, DerivativeReport, Row, check_derivatives, directional_derivative
+from pullback.trust._diagnose import VERDICTS, Verdict, diagnose
 from pullback.trust._transformations import TRANSFORMATIONS, Subject, check_transformations, primitive_subjects
 
 __all__ = [
     "MODES",
     "TOLERANCE",
     "TRANSFORMATIONS",
+    "VERDICTS",
     "Case",
     "DerivativeReport",
     "Outcome",
     "Row",
     "Subject",
+    "Verdict",
     "cases",
     "check_conformance",
     "check_derivatives",
     "check_transformations",
+    "diagnose",
     "directional_derivative",
     "evolution_strategies",
     "lyapunov_spectrum",

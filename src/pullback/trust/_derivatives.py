@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from pullback.core import DerivativeError, InputError, refuse_half
+from pullback.trust._arguments import as_array
 from pullback.trust._differences import derivative, noise_level
 
 MODES = ("jvp", "vjp", "fwd-rev", "rev-rev", "fwd-fwd")
@@ -119,7 +120,7 @@ def check_derivatives(
         modes += tuple(m for m in _THIRD if m not in modes)
     if reference not in ("differences", "complex-step"):
         raise InputError(f"reference must be 'differences' or 'complex-step', got {reference!r}.")
-    x, fixed = eqx.partition(jax.tree.map(_as_array, args), eqx.is_inexact_array)
+    x, fixed = eqx.partition(jax.tree.map(as_array, args), eqx.is_inexact_array)
     leaves = jax.tree.leaves(x)
     for leaf in leaves:
         refuse_half("check_derivatives", leaf.dtype, "an argument")
@@ -160,7 +161,7 @@ def _described(args, samples: int, scale: float, seed: int) -> str:
     varied = [
         f"args{jax.tree_util.keystr(path)}{list(jnp.shape(a)) or ''}"
         for path, a in jax.tree_util.tree_leaves_with_path(args)
-        if eqx.is_inexact_array(_as_array(a))
+        if eqx.is_inexact_array(as_array(a))
     ]
     what = ", ".join(varied) if len(varied) <= 6 else f"{', '.join(varied[:5])} and {len(varied) - 5} more"
     sets = "one set" if samples == 1 else f"{samples} sets"
@@ -203,10 +204,6 @@ def _order(mode: str) -> int:
 
 def _digits(dtype) -> int:
     return -int(math.log10(jnp.finfo(dtype).eps))
-
-
-def _as_array(a):
-    return jnp.asarray(a) if isinstance(a, (bool, int, float, complex, np.ndarray, np.generic)) else a
 
 
 def _random(rng, shape, dtype):
