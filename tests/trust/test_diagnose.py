@@ -242,3 +242,14 @@ TABLE = (
     row(NAN, "a solver's NaN", lambda a: pb.implicit.root(lambda x: jnp.log(x) + a, -1.0), 0.3),
     row(NAN, "equal levels, JAX", lambda a: (lambda v: (v @ v.T)[0, 1])(jnp.linalg.eigh(a)[1][:, :2]), np.diag([1.0, 1.0, 2.0])),
 )  # fmt: skip
+
+
+def check(rows):
+    """Most verdicts are right, and no good function is condemned."""
+    found = {row.name: diagnose(row.f, *row.args) for row in rows}
+    wrong = {row.name: str(found[row.name]) for row in rows if found[row.name].kind not in row.kinds}
+    condemned = [row.name for row in rows if row.kind is OK and row.name in wrong]
+    assert not condemned, [wrong[name] for name in condemned]
+    assert len(wrong) <= 0.05 * len(rows), wrong
+    assert max(verdict.evaluations for verdict in found.values()) <= 45
+    assert np.mean([verdict.evaluations for verdict in found.values()]) <= 30

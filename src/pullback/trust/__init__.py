@@ -4,6 +4,7 @@ from pullback.trust._chaos import evolution_strategies, lyapunov_spectrum
 from pullback.trust._conformance import TOLERANCE, Case, Outcome, cases, check_conformance
 from pullback.trust._derivatives import MODES, DerivativeReport, Row, check_derivatives, directional_derivative
 from pullback.trust._diagnose import VERDICTS, Verdict, diagnose
+from pullback.trust._shadowing import shadowing
 from pullback.trust._transformations import TRANSFORMATIONS, Subject, check_transformations, primitive_subjects
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "evolution_strategies",
     "lyapunov_spectrum",
     "primitive_subjects",
+    "shadowing",
 ]

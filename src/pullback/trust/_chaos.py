@@ -27,6 +27,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
 from pullback.core import RESULTS, Estimate, InputError, Solution, by_throw
+from pullback.trust._arguments import flat_reals
 
 
 @by_throw
@@ -71,7 +72,7 @@ def lyapunov_spectrum(
         >>> lyapunov_spectrum(cat, jnp.array([0.1, 0.2]), 1000).round(3).tolist()
         [0.962, -0.962]
     """
-    x, unravel = _flat("lyapunov_spectrum", x0)
+    x, unravel = flat_reals("lyapunov_spectrum", x0)
     k = x.size if k is None else k
     if not 1 <= k <= x.size:
         raise InputError(f"lyapunov_spectrum: k={k}; it must be between 1 and the {x.size} numbers of x0.")
@@ -131,7 +132,7 @@ def evolution_strategies(
         >>> bool(abs(found.value - jnp.cos(0.3)) < 4 * found.error + 0.01)
         True
     """
-    x, unravel = _flat("evolution_strategies", theta)
+    x, unravel = flat_reals("evolution_strategies", theta)
     if pairs < 2:
         raise InputError(f"evolution_strategies: pairs={pairs}; an error needs two or more.")
     if not isinstance(sigma, Tracer) and not np.all(np.asarray(sigma) > 0):
@@ -144,10 +145,3 @@ def evolution_strategies(
     samples = jax.vmap(difference)(directions)[:, None] * directions / (2 * sigma)
     mean, error = jnp.mean(samples, axis=0), jnp.std(samples, axis=0, ddof=1) / math.sqrt(pairs)
     return Estimate(unravel(mean), unravel(error))
-
-
-def _flat(name: str, tree: PyTree) -> tuple[Float[Array, " n"], Callable[[Array], PyTree]]:
-    leaves = jax.tree.leaves(tree)
-    if not leaves or any(not jnp.issubdtype(jnp.result_type(a), jnp.floating) for a in leaves):
-        raise InputError(f"{name}: needs a pytree of real numbers in floating point, got {tree!r}.")
-    return ravel_pytree(jax.tree.map(jnp.asarray, tree))

@@ -142,7 +142,7 @@ class Facts:
         """The largest change of the value when signs, phases and bases of eigenvectors change."""
         if not self.has_vectors or self.program is None:
             return 0.0
-        return max(self._change(pattern, None) for pattern in range(_gauge.patterns(self.program)))
+        return max(self._change(pattern, 0.0) for pattern in range(_gauge.patterns(self.program)))
 
     @cached_property
     def mixed(self) -> float:
@@ -154,14 +154,16 @@ class Facts:
         """The smallest distance of two levels, relative to the largest, that is not rounding."""
         return min(self._gaps, default=1.0) if self.turned >= 0 else 1.0
 
-    def _change(self, pattern: int, closeness: float | None) -> float:
-        assert self.program is not None
-
-        def record(gap):
-            self._gaps.append(float(np.min(gap, initial=1.0)))
-
-        found = self.inside(_gauge.regauged(self.program, pattern, closeness, record))
+    def _change(self, pattern: int, closeness: float) -> float:
+        found = self.inside(lambda x: self._regauged(x, jnp.asarray(pattern), jnp.asarray(closeness)), compiled=False)
         return 0.0 if found is None else abs(float(found[0]) - self.base.value)
+
+    @cached_property
+    def _regauged(self) -> Callable[[list, Any, Any], list]:
+        assert self.program is not None
+        return jax.jit(
+            _gauge.regauged(self.program, lambda gap: self._gaps.append(float(np.min(gap, initial=1.0))))
+        )
 
     @cached_property
     def loops(self) -> list[_loops.Loop]:

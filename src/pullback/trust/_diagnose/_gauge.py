@@ -8,6 +8,7 @@ Signs are changed in a pattern: with three of them every column is flipped at le
 seven differently at least once.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pullback.core._compat import ClosedJaxpr, bound
-from pullback.trust._diagnose._program import equations, evaluate
+from pullback.core._compat import ClosedJaxpr, Jaxpr, Literal, bound
+from pullback.trust._diagnose._program import equations, evaluate, programs_of
 
 PATTERNS = 3
 NEAR = 1e-7  # gaps below, relative to the largest level, cannot be told from zero by steps of any use
@@ -24,72 +25,88 @@ _DECOMPOSITIONS = ("eigh", "svd", "eig")
 
 
 def has_vectors(program: ClosedJaxpr) -> bool:
-    """Whether eigenvectors or singular vectors are computed in it."""
+    """Whether its results depend on eigenvectors or singular vectors."""
+    flat = jax.make_jaxpr(lambda *x: evaluate(program, list(x), {}))(*program.in_avals).jaxpr
+    live = {v for v in flat.outvars if not isinstance(v, Literal)}
+    for equation in reversed(flat.eqns):
+        of_vectors = [v for v in equation.outvars if len(v.aval.shape) >= 2]
+        if equation.primitive.name in _DECOMPOSITIONS:
+            if live & set(of_vectors):
+                return True
+        elif live & set(equation.outvars) and any(_vectors_within(p) for p in programs_of(equation)):
+            return True
+        if live & set(equation.outvars):
+            live |= {v for v in equation.invars if not isinstance(v, Literal)}
+    return False
+
+
+def _vectors_within(program: Jaxpr) -> bool:
     return any(e.primitive.name in _DECOMPOSITIONS and len(e.outvars) > 1 for e in equations(program))
 
 
 def patterns(program: ClosedJaxpr) -> int:
     """How many changes of signs are needed."""
-    sizes = [max(v.aval.shape[-1] for v in e.outvars) for e in equations(program)
-             if e.primitive.name in _DECOMPOSITIONS]  # fmt: skip
+    found = (e for e in equations(program.jaxpr) if e.primitive.name in _DECOMPOSITIONS)
+    sizes = [max(v.aval.shape[-1] for v in e.outvars) for e in found]
     return min(PATTERNS, int(np.ceil(np.log2(max(sizes) + 1))))
 
 
-def regauged(
-    program: ClosedJaxpr, pattern: int, closeness: float | None, record: Callable[[Any], None]
-) -> Callable[[list], list]:
-    """The program with other eigenvectors.
+def regauged(program: ClosedJaxpr, record: Callable[[Any], None]) -> Callable[[list, Any, Any], list]:
+    """(values, pattern, closeness) -> the results of the program with other eigenvectors.
 
-    Args:
-        program: that is changed.
-        pattern: number of the pattern of signs.
-        closeness: levels closer than this, relative to the largest one, are taken as equal; None: up to rounding.
-        record: is told the smallest gap of each decomposition that is not rounding, relative to the largest level.
+    Pattern is the number of a pattern of signs. Levels closer than `closeness`, relative to the largest one, are taken
+    as equal, and those that are up to rounding. `record` is told the smallest gap of each decomposition that is not
+    rounding, relative to the largest level.
     """
-    place: dict[Any, int] = {}
 
-    def changes(equation, w):
-        """(n, n) unitary matrices, one for each member of a batch."""
-        seed = place.setdefault(id(equation), len(place))
-        size = jnp.max(jnp.abs(w), axis=-1, keepdims=True)
-        rounding = 4 * w.shape[-1] * jnp.finfo(w.dtype).eps
-        distance = jnp.abs(w[..., :, None] - w[..., None, :]) / jnp.where(size > 0, size, 1)[..., None]
-        gaps = jnp.where((distance > rounding), distance, 1.0)
-        jax.debug.callback(record, jnp.min(gaps, initial=1.0))
-        together = distance <= (rounding if closeness is None else closeness)
-        rng = np.random.default_rng(7 * seed + pattern)
-        random = jnp.asarray(rng.normal(size=(w.shape[-1],) * 2), w.real.dtype)
-        q = jnp.linalg.qr(jnp.where(together, random, 0))[0]
-        q = q * jnp.sign(jnp.diagonal(q, axis1=-2, axis2=-1))[..., None, :]
-        alone = jnp.sum(together, axis=-1, keepdims=True) == 1
-        q = jnp.where(alone, jnp.eye(w.shape[-1], dtype=q.dtype), q)
-        flips = ((np.arange(w.shape[-1]) + 3 * seed) % 7 + 1) >> pattern & 1
-        return q * jnp.asarray(1.0 - 2 * flips, q.dtype), jnp.asarray(rng.uniform(1, 5, w.shape[-1]), w.real.dtype)
+    def run(values, pattern, closeness):
+        numbers = itertools.count()
 
-    def turned(vectors, change):
-        q, phases = change
-        if jnp.iscomplexobj(vectors):
-            q = q * jnp.exp(1j * phases).astype(vectors.dtype)
-        return vectors @ q.astype(vectors.dtype)
+        def changes(w):
+            """(unitary matrices, one for each member of a batch; angles for phases)."""
+            n, number = w.shape[-1], next(numbers)
+            size = jnp.max(jnp.abs(w), axis=-1, keepdims=True)
+            distance = jnp.abs(w[..., :, None] - w[..., None, :]) / jnp.where(size > 0, size, 1)[..., None]
+            rounding = 4 * n * jnp.finfo(w.dtype).eps
+            jax.debug.callback(record, jnp.min(jnp.where(distance > rounding, distance, 1.0), initial=1.0))
+            together = distance <= jnp.maximum(rounding, closeness)
+            rng = np.random.default_rng(number)
+            real = w.real.dtype
+            first, second = jnp.asarray(rng.normal(size=(2, n, n)), real)
+            q = jnp.linalg.qr(jnp.where(together, first + pattern.astype(real) * second, 0))[0]
+            alone = jnp.sum(together, axis=-1, keepdims=True) == 1
+            q = jnp.where(alone, jnp.eye(n, dtype=real), q)
+            flips = ((np.arange(n) + 3 * number) % 7 + 1) >> pattern & 1
+            angles = jnp.asarray(rng.uniform(1, 5, n), real) + pattern.astype(real)
+            return q * (1 - 2 * flips).astype(real), angles
 
-    def eigh(equation, values):
-        v, w = bound(equation, values)
-        return [turned(v, changes(equation, w)), w]
+        def eigh(equation, values):
+            v, w = bound(equation, values)
+            return [_turned(v, *changes(w)), w]
 
-    def svd(equation, values):
-        s, *vectors = bound(equation, values)
-        if not vectors:
-            return [s]
-        u, vh = vectors
-        k, change = s.shape[-1], changes(equation, s)
-        right = jnp.swapaxes(turned(jnp.conj(jnp.swapaxes(vh[..., :k, :], -1, -2)), change), -1, -2)
-        u = u.at[..., :k].set(turned(u[..., :k], change))
-        return [s, u, vh.at[..., :k, :].set(jnp.conj(right))]
+        def svd(equation, values):
+            s, *vectors = bound(equation, values)
+            if not vectors:
+                return [s]
+            (u, vh), k, change = vectors, s.shape[-1], changes(s)
+            right = _turned(_adjoint(vh[..., :k, :]), *change)
+            return [s, u.at[..., :k].set(_turned(u[..., :k], *change)), vh.at[..., :k, :].set(_adjoint(right))]
 
-    def eig(equation, values):
-        w, *vectors = bound(equation, values)
-        (_, phases), eye = changes(equation, w), jnp.eye(w.shape[-1])
-        return [w, *(turned(v, (eye, phases + i)) for i, v in enumerate(vectors))]
+        def eig(equation, values):
+            w, *vectors = bound(equation, values)
+            (_, angles), eye = changes(w), jnp.eye(w.shape[-1])
+            return [w, *(_turned(v, eye, angles + i) for i, v in enumerate(vectors))]
 
-    rules = {"eigh": eigh, "svd": svd, "eig": eig}
-    return lambda values: evaluate(program, values, rules)
+        return evaluate(program, values, {"eigh": eigh, "svd": svd, "eig": eig})
+
+    return run
+
+
+def _turned(vectors, q, angles):
+    if jnp.iscomplexobj(vectors):
+        q = q * jnp.exp(1j * angles)
+    return vectors @ q.astype(vectors.dtype)
+
+
+def _adjoint(a):
+    return jnp.conj(jnp.swapaxes(a, -1, -2))

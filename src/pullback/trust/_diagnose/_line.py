@@ -29,12 +29,14 @@ class Stencil(NamedTuple):
         slope: the derivative.
         error: of it.
         scale: the largest of the slopes of chords, for comparison where the derivative vanishes.
+        is_flat: whether the values differ by noise only.
     """
 
     h: float
     slope: float
     error: float
     scale: float
+    is_flat: bool
 
     def deviation(self, slope: float) -> float:
         """|slope − that of the stencil|, relative."""
@@ -50,7 +52,8 @@ class Stencil(NamedTuple):
 
     def refutes(self, slope: float, tolerance: float) -> bool:
         """Whether the slope is another one: the stencil must be sharp by itself, not only beside a large slope."""
-        sharp = self.error <= 10 * tolerance * max(abs(self.slope), self.scale)
+        size = abs(slope) if self.is_flat else max(abs(self.slope), self.scale)
+        sharp = self.error <= 10 * tolerance * size
         return sharp and self.deviation(slope) > tolerance + 10 * self.doubt(slope)
 
 
@@ -132,7 +135,8 @@ class Line:
         fourth = (8 * one - two) / (12 * h)
         sixth = (45 * one - 9 * two + three) / (60 * h)
         scale = max(abs(f[k] - f[0]) / (3 * h) for k in f)
-        return Stencil(h, sixth, abs(sixth - fourth) + _NOISY * noise / h, scale)
+        is_flat = max(f.values()) - min(f.values()) <= _NOISY * noise
+        return Stencil(h, sixth, abs(sixth - fourth) + _NOISY * noise / h, scale, is_flat)
 
     def chords(self, h: float) -> tuple[float, float]:
         """The slopes of the chords to the left and to the right."""

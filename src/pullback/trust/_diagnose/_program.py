@@ -22,30 +22,33 @@ _CALLERS = {
 }
 
 
-def closed(program: ClosedJaxpr | Jaxpr) -> ClosedJaxpr:
-    return program if isinstance(program, ClosedJaxpr) else ClosedJaxpr(program, ())
-
-
 def called(equation: Any) -> ClosedJaxpr | None:
     """The program of an equation that does nothing but run it."""
     if equation.primitive.name in _CALLERS:
         for name in _CALLS:
-            if isinstance(equation.params.get(name), ClosedJaxpr | Jaxpr):
-                return closed(equation.params[name])
+            if (found := closed(equation.params.get(name))) is not None:
+                return found
     return None
 
 
-def programs_of(equation: Any) -> Iterator[ClosedJaxpr]:
+def closed(program: Any) -> ClosedJaxpr | None:
+    """A program that can be run; None if its constants are not there, or it is none."""
+    if isinstance(program, ClosedJaxpr):
+        return program
+    return ClosedJaxpr(program, ()) if isinstance(program, Jaxpr) and not program.constvars else None
+
+
+def programs_of(equation: Any) -> Iterator[Jaxpr]:
     """All programs in an equation's parameters."""
     for value in equation.params.values():
         for one in value if isinstance(value, tuple | list) else (value,):
             if isinstance(one, ClosedJaxpr | Jaxpr):
-                yield closed(one)
+                yield one.jaxpr if isinstance(one, ClosedJaxpr) else one
 
 
-def equations(program: ClosedJaxpr) -> Iterator[Any]:
+def equations(program: Jaxpr) -> Iterator[Any]:
     """All equations, those of inner programs included."""
-    for equation in program.jaxpr.eqns:
+    for equation in program.eqns:
         yield equation
         for inner in programs_of(equation):
             yield from equations(inner)
@@ -88,7 +91,7 @@ def _while(equation: Any, values: list, rules: Mapping[str, Rule]) -> list:
 
 def _cond(equation: Any, values: list, rules: Mapping[str, Rule]) -> list:
     which, *operands = values
-    branches = [lambda *a, b=b: evaluate(closed(b), list(a), rules) for b in equation.params["branches"]]
+    branches = [lambda *a, b=b: evaluate(b, list(a), rules) for b in equation.params["branches"]]
     return jax.lax.switch(jnp.asarray(which, int), branches, *operands)
 
 

@@ -7,10 +7,9 @@ constant between two numbers of which the cosine rounds to the same.
 Source: D. S. Parker, Monte Carlo arithmetic, UCLA CSD-970002 (1997).
 """
 
+import itertools
 from collections.abc import Mapping
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from pullback.core._compat import bound
@@ -24,18 +23,18 @@ _ROUND = {
 }
 
 
-def other_roundings(seed: int = 0) -> Mapping[str, Rule]:
+def other_roundings() -> Mapping[str, Rule]:
     """The rules for such a program."""
-    key = jax.random.key(seed)
-    place: dict[Any, int] = {}
+    numbers = itertools.count(1)
 
-    def rule(equation, values):
-        return [_rounded(a, place.setdefault(v, len(place))) for a, v in zip(bound(equation, values), equation.outvars)]
-
-    def _rounded(a, number):
+    def rounded(a):
         if not jnp.issubdtype(jnp.result_type(a), jnp.inexact):
             return a
-        signs = jax.random.rademacher(jax.random.fold_in(key, number), jnp.shape(a), jnp.int8)
+        place = jnp.arange(jnp.size(a)).reshape(jnp.shape(a))
+        signs = jnp.sign(jnp.sin(12.9898 * place + 78.233 * next(numbers)))  # without a pattern that a sum could see
         return a * (1 + jnp.finfo(a.dtype).eps * signs).astype(a.dtype)
+
+    def rule(equation, values):
+        return [rounded(a) for a in bound(equation, values)]
 
     return dict.fromkeys(_ROUND, rule)
