@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import optimistix
 import pytest
@@ -253,3 +254,66 @@ def check(rows):
     assert len(wrong) <= 0.05 * len(rows), wrong
     assert max(verdict.evaluations for verdict in found.values()) <= 45
     assert np.mean([verdict.evaluations for verdict in found.values()]) <= 30
+
+
+HEAVY = {"Lorenz, adaptive", "adaptive steps", "the determinant of a large condition", "too few steps, without an error"}
+
+
+def test_part_of_the_table():
+    """Every third row, of every kind some; all of them in the slow test."""
+    check([row for row in TABLE if row.name not in HEAVY][::3])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(4))
+def test_table(part):
+    assert len(TABLE) >= 60 and {kind for row in TABLE for kind in row.kinds} == set(VERDICTS)
+    check(TABLE[part::4])
+
+
+def test_a_verdict_says_what_it_found():
+    verdict = diagnose(logistic(60), 0.3)
+    assert verdict.kind is VERDICTS.chaotic and verdict.kind == "chaotic" and not verdict.ok
+    text = str(verdict)
+    assert text.startswith("gradient  chaotic, 0 digits") and "exponent 0.69" in text and "trust.shadowing" in text
+    assert max(map(len, text.splitlines())) <= 100
+    good = diagnose(jnp.sin, 0.3)
+    assert good.ok and good.digits > 14 and good.value == pytest.approx(np.sin(0.3)) and not good.remedy
+    assert "relative steps" in good.reasons[0]
+
+
+def test_digits_are_those_of_the_gradient():
+    """Of (tan x − x)/x³ near zero, where it cancels, beside arithmetic with 50 digits."""
+    f = lambda x: (jnp.tan(x) - x) / x**3  # noqa: E731
+    for x in (0.05, 0.01, 0.002, 0.0003):
+        with mpmath.workdps(50):
+            right = float(mpmath.diff(lambda x: (mpmath.tan(x) - x) / x**3, x))
+        found = -np.log10(abs(float(jax.jit(jax.grad(f))(x)) / right - 1))
+        assert abs(diagnose(f, x).digits - max(found, 0)) < 2, x
+
+
+def test_evaluations_are_counted():
+    calls = []
+
+    def f(x):
+        jax.debug.callback(lambda: calls.append(1))
+        return jnp.sum(jnp.sin(x))
+
+    verdict = diagnose(f, VECTOR)
+    jax.effects_barrier()
+    assert 10 <= len(calls) <= verdict.evaluations <= 30  # a gradient calls once, and counts three times
+
+
+def test_bad_input(no_type_checks):
+    for f, args, message in (
+        (lambda x: x, (VECTOR,), r"one real number.*float64\[3\]"),
+        (lambda x: jnp.exp(1j * x), (0.3,), "one real number.*complex128"),
+        (lambda x: jnp.argmax(x), (VECTOR,), "one real number.*int"),
+        (lambda x: (x, x), (0.3,), "one real number"),
+        (lambda n: 1.0 * n, (3,), "no argument holds"),
+        (lambda x: x, (np.float16(1),), "single or double precision"),
+    ):
+        with pytest.raises(InputError, match=message):
+            diagnose(f, *args)
+    with pytest.raises(ZeroDivisionError):  # an error of the function is the function's
+        diagnose(lambda x: x / 0 if x > 0 else 1 // 0, -1.0)

@@ -237,7 +237,7 @@ def _batch(axis, args, dims, *, fun, fun_transpose, n, joint):
 
     def to_front(a, d):
         if d is not_mapped:
-            return jnp.broadcast_to(a, (axis.size, *a.shape))
+            return jnp.broadcast_to(a, (axis.size, *jnp.shape(a)))  # a may be a Python number
         return jnp.moveaxis(a, d, 0)
 
     def batched(f):

@@ -54,6 +54,10 @@ class RESULTS(eqx.Enumeration):
         "An event function touches zero, or crosses it so flatly that the tolerance decides whether and when the event "
         "happens; there its time has no derivative. Change the start, or tighten the tolerances."
     )
+    too_few_directions = (
+        "All tangents that were carried along grow, so that others may grow as well. Carry more of them (k): one more "
+        "than there are unstable directions."
+    )
 
 
 FAILURES = (
@@ -68,4 +72,5 @@ FAILURES = (
     RESULTS.no_event,
     RESULTS.too_many_events,
     RESULTS.grazing,
+    RESULTS.too_few_directions,
 )

@@ -2,6 +2,7 @@
 
 from pullback.runs._execute import draw, execute, resume
 from pullback.runs._experiment import Experiment
+from pullback.runs._inputs import split_member
 from pullback.runs._minimise import Minimum, minimise
 from pullback.runs._optimisers import LBFGS, Adam, GradientDescent, Loss, Optimiser, Point
 from pullback.runs._option import option
@@ -18,6 +19,7 @@ __all__ = [
     "Result",
     "Quantity",
     "Run",
+    "split_member",
     # optimisation
     "minimise",
     "Minimum",

@@ -2,7 +2,7 @@
 
 Every option of type `Path` names such a file, with the further ones that it refers to (`option(…, also=…)`). The copies
 stand in `files/<option>/`, under their own names and in the same places relative to each other, so that one can refer
-to another as before. `config.json` has the SHA-256 hash of each.
+to another as before. `config.json` has the SHA-256 hash of each. `file.py:name` is a name in a file of Python.
 """
 
 import hashlib
@@ -33,6 +33,12 @@ class InputFile(NamedTuple):
     data: bytes
 
 
+def split_member(path: Path) -> tuple[Path, str]:
+    """(file, name) of `file.py:name`; of other paths (path, "")."""
+    file, colon, name = path.name.rpartition(":")
+    return (path.with_name(file), name) if colon and file.endswith(".py") and name.isidentifier() else (path, "")
+
+
 def read_inputs(experiment: Experiment) -> dict[str, list[InputFile]]:
     """option -> its files, each followed by those that it refers to.
 
@@ -43,7 +49,7 @@ def read_inputs(experiment: Experiment) -> dict[str, list[InputFile]]:
         option.name: [
             file
             for number, path in enumerate(_paths(getattr(experiment, option.name)))
-            for file in _with_companions(option, path, f"{_FOLDER}/{option.name}{number or ''}")
+            for file in _with_companions(option, split_member(path)[0], f"{_FOLDER}/{option.name}{number or ''}")
         ]
         for option in options_of(type(experiment))
         if option.is_file and _paths(getattr(experiment, option.name))
@@ -77,7 +83,7 @@ def recorded_options(experiment: Experiment, files: Mapping[str, list[InputFile]
         value = getattr(experiment, option.name)
         if option.is_file and value is not None:
             own = {file.original: file.copy for file in files.get(option.name, [])} or copies
-            value = [own[path] for path in value] if isinstance(value, tuple) else own[value]
+            value = [_copied(own, path) for path in value] if isinstance(value, tuple) else _copied(own, value)
         out[option.name] = value
     return out
 
@@ -97,7 +103,7 @@ def check_inputs(experiment: Experiment, config: Mapping[str, Any], folder: Path
     recorded = {entry["copy"]: entry for group in config["files"].values() for entry in group}
     for option in options_of(type(experiment)):
         for path in _paths(getattr(experiment, option.name)) if option.is_file else ():
-            if os.path.relpath(path, folder) not in recorded:
+            if os.path.relpath(split_member(path)[0], folder) not in recorded:
                 raise InputError(
                     f"{folder}: holds no copy of the file of {option.flag}, {path}: start a new run with it"
                 )
@@ -110,6 +116,11 @@ def check_inputs(experiment: Experiment, config: Mapping[str, Any], folder: Path
                 f"{path}: not what the run began with, which was a copy of {entry['original']}: put that file back, or "
                 "start a new run"
             )
+
+
+def _copied(copies: Mapping[Path, str], path: Path) -> str:
+    file, name = split_member(path)
+    return f"{copies[file]}:{name}" if name else copies[file]
 
 
 def _paths(value: Any) -> tuple[Path, ...]:

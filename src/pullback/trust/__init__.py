@@ -2,6 +2,7 @@
 
 from pullback.trust._chaos import evolution_strategies, lyapunov_spectrum
 from pullback.trust._conformance import TOLERANCE, Case, Outcome, cases, check_conformance
+from pullback.trust._cut import clip_gradient, truncated
 from pullback.trust._derivatives import MODES, DerivativeReport, Row, check_derivatives, directional_derivative
 from pullback.trust._diagnose import VERDICTS, Verdict, diagnose
 from pullback.trust._shadowing import shadowing
@@ -22,10 +23,12 @@ __all__ = [
     "check_conformance",
     "check_derivatives",
     "check_transformations",
+    "clip_gradient",
     "diagnose",
     "directional_derivative",
     "evolution_strategies",
     "lyapunov_spectrum",
     "primitive_subjects",
     "shadowing",
+    "truncated",
 ]

@@ -191,7 +191,7 @@ def shadowing(
     size = jnp.sqrt(jnp.mean(jnp.einsum("ikp,ikl,ilp->ip", a, sums.c, a) / every))
     finite = jnp.isfinite(blocks).all() & jnp.isfinite(end.x).all()
     decays = exponents[-1] < 0 if k < most else True
-    result = RESULTS.where(decays, RESULTS.successful, RESULTS.breakdown)
+    result = RESULTS.where(decays, RESULTS.successful, RESULTS.too_few_directions)
     result = RESULTS.where(finite, result, RESULTS.nonfinite)
     estimate = Estimate(of_p(jnp.mean(blocks, axis=0)), of_p(error))
     stats = {"objective": average, "exponents": exponents, "size": size}

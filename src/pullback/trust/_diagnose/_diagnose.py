@@ -94,7 +94,7 @@ def diagnose(f: Callable[..., Any], *args: Any, seed: int = 0) -> Verdict:
     finding = next(filter(None, (question(facts) for question in QUESTIONS)))
     return Verdict(
         finding.kind,
-        min(max(finding.digits, 0.0), DIGITS),
+        float(min(max(finding.digits, 0.0), DIGITS)),
         (finding.reason,),
         finding.remedy or _REMEDIES[finding.kind],
         facts.line.value(0.0),

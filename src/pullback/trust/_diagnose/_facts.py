@@ -70,7 +70,7 @@ class Facts:
 
     @cached_property
     def sides(self) -> tuple[Graded, Graded]:
-        """A few roundings to the left and to the right."""
+        """A tiny step to the left and to the right."""
         return self.line.graded(-self.line.tiny), self.line.graded(self.line.tiny)
 
     @cached_property
@@ -88,7 +88,7 @@ class Facts:
         """At small steps: a part of the length over which the slope changes, if that can be seen; or still smaller."""
         (left, right), slope = self.sides, self.base.slope
         turn, noise = abs(right.slope - left.slope), abs(left.slope - 2 * slope + right.slope)
-        h, least = self.small / 10, 30 * self.line.tiny
+        h, least = self.small / 10, 10 * self.line.tiny
         if turn > 4 * noise and turn > 0:
             h = min(0.02 * abs(slope) * 2 * self.line.tiny / turn, h)
         h = max(h, least)

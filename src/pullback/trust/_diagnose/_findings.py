@@ -175,9 +175,10 @@ def reaching(facts: Facts) -> Finding | None:
     slope, second, first = facts.base.slope, facts.second, facts.first
     if second is not None and second.fits(slope, facts.tolerance):
         return Finding(VERDICTS.reliable, _digits(facts, second), _agreement(facts, second))
-    if first is not None and first.deviation(slope) <= first.doubt(slope):
-        reason = f"f has a noise of {max(facts.noise):.1e}, in which differences drown; the gradient itself has none"
-        return Finding(VERDICTS.reliable, facts.digits, reason)
+    if first is not None and first.deviation(slope) <= 10 * first.doubt(slope):
+        digits = min(facts.digits, facts.forward_digits)
+        reason = f"f has a noise of {max(facts.noise):.1e}, in which differences drown; that of the gradient leaves digits"
+        return Finding(VERDICTS.reliable, digits, reason)
     return Finding(VERDICTS.ill_conditioned, 0, "differences at all steps disagree with AD and with each other")
 
 

@@ -4,7 +4,7 @@ Entries of v are ±(½ … 3/2) times the entries of x (the median of its array 
 in these units: t is a relative step.
 
 A stencil of seven values at spacing H gives the derivative to order six, and to order four; their difference is the
-error. Noise comes from second differences at steps of a few roundings.
+error. Noise comes from second differences at steps of eps^(3/4).
 """
 
 import math
@@ -84,7 +84,8 @@ class Line:
         self.n = sum(a.size for a in x)
         length = math.sqrt(sum(float(np.sum(np.abs(u) ** 2)) for u in draws))
         self.direction = [jnp.asarray(s * u / length, a.dtype) for s, u, a in zip(self.scales, draws, x)]
-        self.tiny = 32 * self.eps * math.sqrt(self.n)  # a step that moves each entry by some roundings
+        # A step of many roundings, so that those of neighbours have nothing to do with each other.
+        self.tiny = self.eps**0.75 * math.sqrt(self.n)
         jit = eqx.filter_jit if compiled else lambda f: f
         self._of_t = jit(lambda x, v, t: f(_moved(x, v, t)))
         self._gradient = jit(lambda x, v, t: jax.value_and_grad(f)(_moved(x, v, t)))
@@ -170,11 +171,11 @@ def _scales(a: np.ndarray) -> np.ndarray:
     if not nonzero.size:
         return np.ones(a.shape)
     sizes = np.where(np.isfinite(sizes) & (sizes > 0), sizes, np.median(nonzero))
-    return np.maximum(sizes, 1e-12 * nonzero.max())
+    return np.asarray(np.maximum(sizes, 1e-12 * nonzero.max()))
 
 
 def _draw(rng: np.random.Generator, a: jax.Array) -> np.ndarray:
     u = rng.uniform(0.5, 1.5, a.shape) * rng.choice([-1, 1], a.shape)
     if jnp.iscomplexobj(a):
         u = u * np.exp(2j * np.pi * rng.uniform(size=a.shape))
-    return u
+    return np.asarray(u)

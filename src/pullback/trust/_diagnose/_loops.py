@@ -21,7 +21,7 @@ import numpy as np
 from pullback.core._compat import ClosedJaxpr, Literal, bound, jaxpr_as_fun
 from pullback.trust._diagnose._program import called, equations, evaluate, scan_parts, while_parts
 
-CHAOS = math.log(1e5)  # growth beyond which a gradient says nothing of steps that matter
+_MUCH, _FAST = math.log(1e4), 4.0  # growth in all, and in one doubling of the number of steps: n³ grows by 2.1
 _CHAIN = range(30, 3000)  # equations that make a chain; it is followed outside `jit`, which would compile for minutes
 
 
@@ -32,6 +32,7 @@ class Loop(NamedTuple):
         steps: how many there were.
         growth: log of the growth of a tangent.
         largest: of one step.
+        burst: the most in one doubling of the number of steps, the first four left out.
         change: |x_n − x_{n−1}| / |x| of the last step.
         before: the same of the step before.
         waits: whether the number of steps depends on the state.
@@ -40,15 +41,15 @@ class Loop(NamedTuple):
     steps: int
     growth: float
     largest: float
+    burst: float
     change: float = 0.0
     before: float = 0.0
     waits: bool = False
 
     @property
     def is_chaotic(self) -> bool:
-        """Whether a tangent grows by much in many steps, by more than a power of their number could."""
-        by_a_power = 2 * math.log(max(self.steps, 1)) + 3
-        return self.growth - max(self.largest, 0) > CHAOS and self.growth > by_a_power
+        """Whether a tangent grows by much in many steps, and faster than a power of their number."""
+        return min(self.growth / _MUCH, self.burst / _FAST) > 1 and self.growth - self.largest > _MUCH / 2
 
     @property
     def is_unfinished(self) -> bool:
@@ -60,6 +61,8 @@ class _Probe(NamedTuple):
     n: jax.Array
     growth: jax.Array
     largest: jax.Array
+    burst: jax.Array
+    mark: jax.Array  # the growth at the last power of two
     change: jax.Array
     before: jax.Array
 
@@ -125,7 +128,7 @@ def _first(carry: list) -> tuple[list, _Probe]:
         shape, dtype = jnp.shape(carry[i]), jnp.result_type(carry[i])
         tangent.append(jnp.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice([-1, 1], shape), dtype) * _size(carry[i]))
     real = jnp.zeros((), float)
-    probe = _Probe(jnp.asarray(0), real, real, real + jnp.inf, real + jnp.inf)
+    probe = _Probe(jnp.asarray(0), *4 * [real], real + jnp.inf, real + jnp.inf)
     return _shortened(tangent, [carry[i] for i in _moving(carry)])[0], probe
 
 
@@ -173,6 +176,8 @@ def _pushed(step: Callable, carry: list, tangent: list, probe: _Probe):
         n,
         growth,
         jnp.maximum(probe.largest, jnp.log(length)),
+        jnp.where(n > 4, jnp.maximum(probe.burst, growth - probe.mark), 0),
+        jnp.where(n & (n - 1) == 0, growth, probe.mark),
         jnp.where(size > 0, moved / jnp.where(size > 0, size, 1), 0),
         probe.change,
     )
@@ -180,8 +185,8 @@ def _pushed(step: Callable, carry: list, tangent: list, probe: _Probe):
 
 
 def _loop(probe: _Probe, waits: bool) -> Loop:
-    n, *numbers = map(float, probe)
-    return Loop(int(n), *numbers, waits)
+    n, growth, largest, burst, _, change, before = map(float, probe)
+    return Loop(int(n), growth, largest, burst, change, before, waits)
 
 
 def along(program: ClosedJaxpr, tangents: list) -> Callable[[list], list]:
@@ -216,7 +221,8 @@ def of_chain(logs: np.ndarray) -> Loop:
     """A chain of equations as if it were a loop."""
     logs = np.maximum.accumulate(logs)
     rises = np.diff(logs)
-    return Loop(len(rises), float(logs[-1] - logs[0]), float(np.max(rises, initial=0)))
+    growth = float(logs[-1] - logs[0])
+    return Loop(len(rises), growth, float(np.max(rises, initial=0)), growth)
 
 
 def _pair_results(equation, pairs) -> list:
