@@ -20,7 +20,13 @@ def test_an_option_that_names_a_file_is_a_path(name):
 
 def test_a_kind_of_file_has_one_name():
     options = [option for name in experiment_names() for option in options_of(load_experiment(name))]
-    assert {option.name for option in options if option.is_file} == {"hamiltonian", "circuit", "graph", "input"}
+    assert {option.name for option in options if option.is_file} == {
+        "hamiltonian",
+        "circuit",
+        "graph",
+        "input",
+        "system",
+    }
 
 
 def test_the_files_of_the_experiments_are_known():
@@ -36,4 +42,5 @@ def test_the_files_of_the_experiments_are_known():
         ("particle-packing", "input"),
         ("ising-hamiltonian", "input"),
         ("hamiltonian-from-groundstate", "input"),
+        ("chaos", "system"),
     }

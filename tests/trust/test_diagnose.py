@@ -148,8 +148,12 @@ TABLE = (
     row(OK, "large values", lambda x: jnp.exp(x), 460.0),
     row(OK, "small values", lambda x: jnp.exp(x), -460.0),
     row(OK, "large numbers", lambda x: jnp.sum(x * jnp.log(x)), np.array([1e200, 3e200])),
-    row(OK, "rates of many sizes", lambda k: jnp.sum(jnp.log(k)) + k[0] / (k[0] + k[2] * 1e-6),
-        np.array([0.04, 3e7, 1e4])),
+    row(
+        OK,
+        "rates of many sizes",
+        lambda k: jnp.sum(jnp.log(k)) + k[0] / (k[0] + k[2] * 1e-6),
+        np.array([0.04, 3e7, 1e4]),
+    ),
     row(OK, "a flat minimum", lambda x: jnp.sum((x - 1) ** 4), np.ones(3)),
     row(OK, "a minimum on a hill", lambda x: 1e6 + jnp.sum((x - 1) ** 2), np.ones(3)),
     row(OK, "constant", lambda x: jnp.sum(0 * x) + 3.0, VECTOR),
@@ -167,8 +171,12 @@ TABLE = (
     row(OK, "a regular map", logistic(200, 3.2), 0.3),
     row(OK, "few chaotic steps", logistic(6), 0.3),
     row(OK, "Lorenz, a short time", lorenz_end(3.0), 28.0),
-    row(OK, "adaptive steps",
-        lambda k: pb.flows.odeint(lambda t, y, k: -k * y**2, 1.0, jnp.array([0.0, 5.0]), k)[-1], 0.7),
+    row(
+        OK,
+        "adaptive steps",
+        lambda k: pb.flows.odeint(lambda t, y, k: -k * y**2, 1.0, jnp.array([0.0, 5.0]), k)[-1],
+        0.7,
+    ),
     row(OK, "power iteration", lambda a: power_iteration(a)[0] ** 2, SYMMETRIC),
     row(OK, "a fixed point", lambda a: pb.implicit.fixed_point(lambda x: a * jnp.cos(x), 0.5), 0.8),
     row(OK, "an iteration that has converged", iterated(1e-12), 1.3),
@@ -185,7 +193,13 @@ TABLE = (
     row(ILL, "1 − cos x, nearer", lambda x: (1 - jnp.cos(x)) / x**2, 1e-5),
     row(ILL, "exp x − 1", lambda x: (jnp.exp(x) - 1) / x, 1e-12),
     row(ILL, "a difference of roots", lambda x: jnp.sqrt(x + 1) - jnp.sqrt(x), 1e15),
-    row(ILL, "a singular equation", lambda b, a: jnp.sum(jnp.linalg.solve(a, b) ** 2), np.cos(np.arange(14.0)), hilbert(14)),
+    row(
+        ILL,
+        "a singular equation",
+        lambda b, a: jnp.sum(jnp.linalg.solve(a, b) ** 2),
+        np.cos(np.arange(14.0)),
+        hilbert(14),
+    ),
     row(ILL, "a vector of close levels", lambda a: eigh(a, degeneracy_tol=0.0)[1][0, 0] ** 2, near(1e-10)),
     row(ILL, "a vector of close levels, JAX", lambda a: jnp.linalg.eigh(a)[1][0, 1] ** 4, near(1e-9)),
     row(ILL, "cancellation in single precision", lambda x: (jnp.tan(x) - x) / x**3, np.float32(3e-3)),
@@ -193,7 +207,9 @@ TABLE = (
     row(GAUGE, "a product of two vectors", lambda a: (lambda v: v[0, 0] * v[0, 1])(jnp.linalg.eigh(a)[1]), SYMMETRIC),
     row(GAUGE, "a complex phase", lambda a: jnp.real(eigh(a)[1][0, 0]), HERMITIAN),
     row(GAUGE, "a vector of equal levels", lambda a: eigh(a)[1][0, 0] ** 2, near(0.0)),
-    row(GAUGE, "a singular vector", lambda a: jnp.sum(jnp.linalg.svd(a, full_matrices=False)[0][:, 0]), SYMMETRIC[:, :3]),
+    row(
+        GAUGE, "a singular vector", lambda a: jnp.sum(jnp.linalg.svd(a, full_matrices=False)[0][:, 0]), SYMMETRIC[:, :3]
+    ),
     row(KINK, "a modulus", lambda x: jnp.sum(jnp.abs(x)), np.array([0.0, 1.0, -2.0])),
     row(KINK, "relu", lambda x: jax.nn.relu(x), 0.0),
     row(KINK, "a maximum at a tie", lambda x: jnp.max(x**2), np.array([1.0, -1.0, 0.3])),
@@ -207,42 +223,89 @@ TABLE = (
     row(CHAOS, "the logistic map, unrolled", lambda x: [x := 4 * x * (1 - x) for _ in range(60)][-1], 0.3),
     row(CHAOS, "the logistic map, beyond numbers", logistic(3000), 0.3),
     row(CHAOS, "Lorenz", lorenz_end(40.0), 28.0),
-    row(CHAOS, "Lorenz, adaptive", lambda r: pb.flows.odeint(lorenz, jnp.ones(3), jnp.array([0.0, 30.0]), r)[-1, 2], 28.0),
-    row(CHAOS, "a mean over Hénon's map",
-        lambda a: jnp.mean(jax.lax.scan(lambda x, _: (jnp.stack([1 - a * x[0] ** 2 + x[1], 0.3 * x[0]]), x[0]),
-                                        jnp.zeros(2), None, 500)[1]), 1.4),
-    row(CHAOS, "Hénon and Heiles",
+    row(
+        CHAOS,
+        "Lorenz, adaptive",
+        lambda r: pb.flows.odeint(lorenz, jnp.ones(3), jnp.array([0.0, 30.0]), r)[-1, 2],
+        28.0,
+    ),
+    row(
+        CHAOS,
+        "a mean over Hénon's map",
+        lambda a: jnp.mean(
+            jax.lax.scan(
+                lambda x, _: (jnp.stack([1 - a * x[0] ** 2 + x[1], 0.3 * x[0]]), x[0]), jnp.zeros(2), None, 500
+            )[1]
+        ),
+        1.4,
+    ),
+    row(
+        CHAOS,
+        "Hénon and Heiles",
         lambda q: pb.flows.symplectic(
             (lambda p, m: jnp.sum(p**2) / 2, lambda q, m: jnp.sum(q**2) / 2 + q[0] ** 2 * q[1] - q[1] ** 3 / 3),
-            q, jnp.array([0.45, 0.2]), 0.05, 16_000)[0][0], np.array([0.1, -0.2])),
+            q,
+            jnp.array([0.45, 0.2]),
+            0.05,
+            16_000,
+        )[0][0],
+        np.array([0.1, -0.2]),
+    ),
     row(OPEN, "too few steps", lambda a: pb.implicit.fixed_point(lambda x: a * jnp.cos(x), 0.5, max_steps=3), 0.8),
-    row(OPEN, "too few steps, of optimistix",
-        lambda a: optimistix.fixed_point(lambda x, _: a * jnp.cos(x), optimistix.FixedPointIteration(1e-9, 1e-9),
-                                         jnp.asarray(0.5), max_steps=5).value, 0.8),
-    row(OPEN, "too few steps, without an error",
-        lambda a: pb.implicit.fixed_point(lambda x: a * jnp.cos(x), 0.5, solver=pb.implicit.Picard(), max_steps=4, throw=False).value, 0.8),
+    row(
+        OPEN,
+        "too few steps, of optimistix",
+        lambda a: (
+            optimistix.fixed_point(
+                lambda x, _: a * jnp.cos(x), optimistix.FixedPointIteration(1e-9, 1e-9), jnp.asarray(0.5), max_steps=5
+            ).value
+        ),
+        0.8,
+    ),
+    row(
+        OPEN,
+        "too few steps, without an error",
+        lambda a: (
+            pb.implicit.fixed_point(
+                lambda x: a * jnp.cos(x), 0.5, solver=pb.implicit.Picard(), max_steps=4, throw=False
+            ).value
+        ),
+        0.8,
+    ),
     row(OPEN, "an iteration that stops early", iterated(1e-3), 1.3),
     row(OPEN, "an iteration that is cut", iterated(1e-12, 20), 1.3),
-    row(OPEN, "conjugate gradients that are cut",
-        lambda s: jnp.sum(jax.scipy.sparse.linalg.cg(lambda x: s @ x, jnp.arange(1.0, 5), maxiter=2)[0] ** 2), SYMMETRIC),
+    row(
+        OPEN,
+        "conjugate gradients that are cut",
+        lambda s: jnp.sum(jax.scipy.sparse.linalg.cg(lambda x: s @ x, jnp.arange(1.0, 5), maxiter=2)[0] ** 2),
+        SYMMETRIC,
+    ),
     row(WRONG, "a factor", with_rule(jnp.sin, 1.001), 0.3),
     row(WRONG, "a sign", with_rule(lambda x: jnp.sum(x**3), -1.0), VECTOR),
     row(WRONG, "a term is missing", with_rule(lambda x, y: x * y**2, drop=True), 1.3, 0.4),
     row(WRONG, "a factor, reverse mode only", with_transpose(2.0), VECTOR),
     row(WRONG, "stop_gradient", lambda x: x * jax.lax.stop_gradient(jnp.exp(x)), 0.3),
     row(WRONG, "all is stopped", lambda x: jax.lax.stop_gradient(x) ** 2, 0.3),
-    row(WRONG, "a transpose",
-        lambda x: pb.core.linear_map(lambda r, t: 2.0 * t, lambda r, c: 2.01 * c, (), x) ** 2, 0.3),
+    row(
+        WRONG, "a transpose", lambda x: pb.core.linear_map(lambda r, t: 2.0 * t, lambda r, c: 2.01 * c, (), x) ** 2, 0.3
+    ),
     row(WRONG, "no reverse mode", lambda x: jax.lax.while_loop(lambda y: y < 10, lambda y: 2 * y, x), 0.3),
     row(WRONG, "a factor in a converged iteration", with_rule(iterated(1e-13), 1.01), 1.3),
     row(NAN, "a root at zero", jnp.sqrt, 0.0),
     row(NAN, "a norm at zero", lambda x: norm(x), np.zeros(3)),
     row(NAN, "the wrong where", lambda x: jnp.where(x > 0, jnp.sqrt(x), 0.0), 0.0),
     row(NAN, "overflow", lambda x: jnp.log(jnp.sum(jnp.exp(x))), np.array([1000.0, 999.0])),
-    row(NAN, "overflow in single precision", lambda x: jnp.log(jnp.sum(jnp.exp(x))), np.array([100.0, 99.0], np.float32)),
+    row(
+        NAN, "overflow in single precision", lambda x: jnp.log(jnp.sum(jnp.exp(x))), np.array([100.0, 99.0], np.float32)
+    ),
     row(NAN, "a solver's NaN", lambda a: pb.implicit.root(lambda x: jnp.log(x) + a, -1.0), 0.3),
-    row(NAN, "equal levels, JAX", lambda a: (lambda v: (v @ v.T)[0, 1])(jnp.linalg.eigh(a)[1][:, :2]), np.diag([1.0, 1.0, 2.0])),
-)  # fmt: skip
+    row(
+        NAN,
+        "equal levels, JAX",
+        lambda a: (lambda v: (v @ v.T)[0, 1])(jnp.linalg.eigh(a)[1][:, :2]),
+        np.diag([1.0, 1.0, 2.0]),
+    ),
+)
 
 
 def check(rows):
@@ -256,7 +319,12 @@ def check(rows):
     assert np.mean([verdict.evaluations for verdict in found.values()]) <= 30
 
 
-HEAVY = {"Lorenz, adaptive", "adaptive steps", "the determinant of a large condition", "too few steps, without an error"}
+HEAVY = {
+    "Lorenz, adaptive",
+    "adaptive steps",
+    "the determinant of a large condition",
+    "too few steps, without an error",
+}
 
 
 def test_part_of_the_table():

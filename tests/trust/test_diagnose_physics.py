@@ -10,7 +10,6 @@ import optimistix
 import pytest
 
 import pullback as pb
-from pullback.trust import VERDICTS
 from tests.trust.test_diagnose import CHAOS, GAUGE, ILL, KINK, NAN, OK, OPEN, WRONG, check, row
 
 N = 120
@@ -98,7 +97,9 @@ def stiff(k):
         return jnp.stack([-a + c, a - b - c, b])
 
     ts = jnp.array([0.0, 40.0])
-    return pb.flows.odeint(field, jnp.array([1.0, 0.0, 0.0]), ts, k, stepper=pb.flows.Kvaerno5(), rtol=1e-7, atol=1e-9)[-1, 2]
+    return pb.flows.odeint(field, jnp.array([1.0, 0.0, 0.0]), ts, k, stepper=pb.flows.Kvaerno5(), rtol=1e-7, atol=1e-9)[
+        -1, 2
+    ]
 
 
 def rk4(field, x, h, n, average=None):
@@ -263,6 +264,7 @@ def taylor_exp(x):
 
 def upward(x):
     """The Bessel function J_30 by the recurrence in the unstable direction."""
+
     def step(s, n):
         return (s[1], 2 * n / x * s[1] - s[0]), None
 
@@ -292,58 +294,116 @@ TABLE = (
     row(OK, "a circuit", circuit, ANGLES),
     row(OK, "the ground state's energy", lambda v: pb.krylov.eigsh(hamiltonian(v), shape=N)[0][0], WELL),
     row(OK, "an interaction", lambda v: jnp.sum(pb.krylov.eigsh(hamiltonian(v), shape=N)[1][:, 0] ** 4), WELL),
-    row(OK, "imaginary time",
-        lambda v: jnp.sum(pb.krylov.expm_multiply(hamiltonian(v), jnp.ones(N), -0.3, hermitian=True) ** 2), WELL),
+    row(
+        OK,
+        "imaginary time",
+        lambda v: jnp.sum(pb.krylov.expm_multiply(hamiltonian(v), jnp.ones(N), -0.3, hermitian=True) ** 2),
+        WELL,
+    ),
     row(OK, "splitting of a double well", double_well, 1.5),
     row(OK, "mean field", mean_field, 0.1),
     row(OK, "Kepler's equation", lambda e: pb.implicit.root(lambda x: x - e * jnp.sin(x) - 1.0, 1.0), 0.6),
-    row(OK, "an inner minimum",
-        lambda c: jnp.sum(pb.implicit.argmin(lambda x: jnp.sum((x - c) ** 2 + x**4), jnp.zeros(3)) ** 2), VECTOR[:3]),
-    row(OK, "Lennard-Jones", lennard_jones, (np.arange(24.0) * 1.1 + 0.1 * np.cos(np.arange(24))).reshape(12, 2).ravel()),
+    row(
+        OK,
+        "an inner minimum",
+        lambda c: jnp.sum(pb.implicit.argmin(lambda x: jnp.sum((x - c) ** 2 + x**4), jnp.zeros(3)) ** 2),
+        VECTOR[:3],
+    ),
+    row(
+        OK, "Lennard-Jones", lennard_jones, (np.arange(24.0) * 1.1 + 0.1 * np.cos(np.arange(24))).reshape(12, 2).ravel()
+    ),
     row(OK, "Crank and Nicolson", crank_nicolson, WELL),
     row(OK, "Robertson's kinetics", stiff, np.array([0.04, 3e7, 1e4])),
-    row(OK, "a limit cycle", lambda m: rk4(lambda x: jnp.stack([x[1], m * (1 - x[0] ** 2) * x[1] - x[0]]),
-                                           jnp.array([2.0, 0.0]), 0.01, 3000)[0], 1.0),
-    row(OK, "integers that are undone",
-        lambda m: pb.flows.symplectic((lambda p, m: p @ p / 2, lambda q, m: -m / jnp.sqrt(q @ q)), jnp.array([0.4, 0.0]),
-                                      jnp.array([0.0, 2.0]), 0.01, 3000, m, arithmetic="fixed")[0][0], 1.0),
+    row(
+        OK,
+        "a limit cycle",
+        lambda m: rk4(
+            lambda x: jnp.stack([x[1], m * (1 - x[0] ** 2) * x[1] - x[0]]), jnp.array([2.0, 0.0]), 0.01, 3000
+        )[0],
+        1.0,
+    ),
+    row(
+        OK,
+        "integers that are undone",
+        lambda m: pb.flows.symplectic(
+            (lambda p, m: p @ p / 2, lambda q, m: -m / jnp.sqrt(q @ q)),
+            jnp.array([0.4, 0.0]),
+            jnp.array([0.0, 2.0]),
+            0.01,
+            3000,
+            m,
+            arithmetic="fixed",
+        )[0][0],
+        1.0,
+    ),
     row(OK, "a quiet recurrent network", recurrent(0.5), VECTOR[0] * np.ones(40)),
     row(OK, "many steps of Adam", adam, 0.05),
     row(OK, "entropy", lambda a: pb.linalg.entropy(a @ a.T / jnp.trace(a @ a.T)), POSITIVE),
-    row(OK, "a Gaussian's likelihood",
-        lambda a, y: -0.5 * y @ jnp.linalg.solve(a @ a.T, y) - jnp.log(jnp.diagonal(jnp.linalg.cholesky(a @ a.T))).sum(),
-        POSITIVE, VECTOR[:5]),
+    row(
+        OK,
+        "a Gaussian's likelihood",
+        lambda a, y: (
+            -0.5 * y @ jnp.linalg.solve(a @ a.T, y) - jnp.log(jnp.diagonal(jnp.linalg.cholesky(a @ a.T))).sum()
+        ),
+        POSITIVE,
+        VECTOR[:5],
+    ),
     row(OK, "low temperature", lambda e: -jax.nn.logsumexp(-1e3 * e) / 1e3, VECTOR),
     row(OK, "attention in single precision", attention, np.cos(np.arange(20.0)).reshape(5, 4).astype(np.float32)),
     row(OK, "a tail", lambda x: jax.scipy.special.erfc(x), 9.0),
     row(OK, "a large factorial", lambda x: jax.scipy.special.gammaln(x), 1e6),
     row(OK, "tunnelling", lambda x: jnp.exp(-1 / x), 0.004),
-    row(OK, "quanta in SI units", lambda w: 1.05457e-34 * w / (jnp.exp(1.05457e-34 * w / (1.380649e-23 * 300)) - 1), 1e13),
+    row(
+        OK,
+        "quanta in SI units",
+        lambda w: 1.05457e-34 * w / (jnp.exp(1.05457e-34 * w / (1.380649e-23 * 300)) - 1),
+        1e13,
+    ),
     row(OK, "a random walk", random_walk, 0.1),
     row(OK, "Rosenbrock's minimum", lambda x: (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2, np.ones(2)),
     row(OK, "a sum of many", lambda x: jnp.sum(x**2), np.ones(1_000_000, np.float32)),
-    row(OK, "a shortest path",
-        lambda c: jnp.min(c[:2] + jnp.min(c[2:].reshape(2, 2), 1)), VECTOR),
+    row(OK, "a shortest path", lambda c: jnp.min(c[:2] + jnp.min(c[2:].reshape(2, 2), 1)), VECTOR),
     row(OK, "interpolation", lambda x: jnp.interp(x, jnp.arange(5.0), jnp.arange(5.0) ** 2), 1.3),
     row(OK, "clipped", lambda x: jnp.clip(x, -1, 1) ** 2, 3.0),
     row(OK, "sorted", lambda x: jnp.sum(jnp.arange(6.0) * jnp.sort(x)), VECTOR),
     row(OK, "a rotation", lambda a: pb.linalg.expm(30 * (a - a.T))[0, 1], POSITIVE),
-    row(OK, "an overlap", lambda v: jnp.abs(jnp.vdot(jnp.arange(N) * 0.01, pb.krylov.eigsh(hamiltonian(v), shape=N)[1][:, 0])), WELL),
+    row(
+        OK,
+        "an overlap",
+        lambda v: jnp.abs(jnp.vdot(jnp.arange(N) * 0.01, pb.krylov.eigsh(hamiltonian(v), shape=N)[1][:, 0])),
+        WELL,
+    ),
     row(OK, "a phase around a circle", berry, 0.2),
-    row(OK, "a vector whose sign is chosen", lambda a: (lambda v: v[0] * jnp.sign(v[2]))(pb.linalg.eigh(a @ a.T)[1][:, 0]), POSITIVE),
+    row(
+        OK,
+        "a vector whose sign is chosen",
+        lambda a: (lambda v: v[0] * jnp.sign(v[2]))(pb.linalg.eigh(a @ a.T)[1][:, 0]),
+        POSITIVE,
+    ),
     row(OK, "a rule that is right to first order", only_first, 0.7),
-    row(OK, "a state that is cut", lambda a: jnp.sum(pb.linalg.low_rank(a, 2) * jnp.cos(jnp.arange(25.0)).reshape(5, 5)), POSITIVE),
+    row(
+        OK,
+        "a state that is cut",
+        lambda a: jnp.sum(pb.linalg.low_rank(a, 2) * jnp.cos(jnp.arange(25.0)).reshape(5, 5)),
+        POSITIVE,
+    ),
     row(OK, "an iteration of a custom rule", deep_equilibrium(200), 0.7),
     row(OK, "variance", lambda x: jnp.mean(x**2) - jnp.mean(x) ** 2, 1e8 + VECTOR),
     row(ILL, "log1p", lambda x: jnp.log(1 + x) / x, 1e-14),
     row(ILL, "roots of a parabola", lambda b: (-b + jnp.sqrt(b**2 - 4)) / 2, 3e8),
-    row(ILL, "Vandermonde", lambda y: jnp.sum(jnp.linalg.solve(jnp.vander(jnp.linspace(0, 1, 24)), y)),
-        np.random.default_rng(1).normal(size=24) * 1e-3 + 1),
+    row(
+        ILL,
+        "Vandermonde",
+        lambda y: jnp.sum(jnp.linalg.solve(jnp.vander(jnp.linspace(0, 1, 24)), y)),
+        np.random.default_rng(1).normal(size=24) * 1e-3 + 1,
+    ),
     row(ILL, "a series with cancellation", taylor_exp, -32.0),
     row((ILL, CHAOS), "a recurrence in the wrong direction", upward, 1.5),
     row(ILL, "splitting of distant wells", double_well, 4.0),
     row(GAUGE, "a Schmidt vector", lambda a: pb.linalg.svd(a)[0][0, 0], POSITIVE),
-    row(GAUGE, "an overlap without modulus", lambda v: jnp.sum(pb.krylov.eigsh(hamiltonian(v), shape=N)[1][:, 0]), WELL),
+    row(
+        GAUGE, "an overlap without modulus", lambda v: jnp.sum(pb.krylov.eigsh(hamiltonian(v), shape=N)[1][:, 0]), WELL
+    ),
     row(GAUGE, "one link of a phase", lambda k: jnp.real(jnp.vdot(bloch(k), bloch(k + 0.1))), 0.3),
     row(GAUGE, "a right vector", lambda a: jnp.real(pb.linalg.eig(a)[1][0, 1]), POSITIVE),
     row(KINK, "a cone", lambda x: jnp.max(jnp.abs(x)), np.array([1.0, -1.0, 0.5])),
@@ -354,37 +414,91 @@ TABLE = (
     row(KINK, "a lattice site", lambda x: jnp.sum(jnp.round(4 * x)), VECTOR),
     row(KINK, "a network at rest", lambda w: jnp.sum(jax.nn.relu(w @ jnp.array([1.0, -2.0]))), np.zeros((3, 2))),
     row(KINK, "a median of ties", lambda x: jnp.median(x), np.array([1.0, 1.0, 1.0, 2.0])),
-    row(CHAOS, "a double pendulum", lambda a: rk4(double_pendulum, jnp.stack([a, 2.0, 0.0, 0.0]), 0.005, 20_000)[0], 2.0),
+    row(
+        CHAOS, "a double pendulum", lambda a: rk4(double_pendulum, jnp.stack([a, 2.0, 0.0, 0.0]), 0.005, 20_000)[0], 2.0
+    ),
     row(CHAOS, "the standard map", standard_map, 6.0),
-    row(CHAOS, "Lorenz's forty variables", lambda x: jnp.mean(rk4(lorenz96, x, 0.02, 2500)), 1 + 0.1 * np.cos(np.arange(40.0))),
-    row(CHAOS, "Rössler", lambda c: pb.flows.odeint(roessler, jnp.ones(3), jnp.array([0.0, 400.0]), c, step_size=0.05,
-                                                    stepper=pb.flows.RK4())[-1, 0], 5.7),
+    row(
+        CHAOS,
+        "Lorenz's forty variables",
+        lambda x: jnp.mean(rk4(lorenz96, x, 0.02, 2500)),
+        1 + 0.1 * np.cos(np.arange(40.0)),
+    ),
+    row(
+        CHAOS,
+        "Rössler",
+        lambda c: pb.flows.odeint(
+            roessler, jnp.ones(3), jnp.array([0.0, 400.0]), c, step_size=0.05, stepper=pb.flows.RK4()
+        )[-1, 0],
+        5.7,
+    ),
     row(CHAOS, "a loud recurrent network", recurrent(4.0), VECTOR[0] * np.ones(40)),
     row(CHAOS, "three bodies", three_bodies, np.array([1.0, 0.8, 1.1])),
-    row(CHAOS, "a while loop", lambda x: pb.loops.while_loop(lambda s: s[1] < 200, lambda s: (3.9 * s[0] * (1 - s[0]), s[1] + 1),
-                                                              (x, 0), max_steps=400)[0], 0.4),
-    row(OPEN, "mean field, few steps", lambda h: pb.implicit.fixed_point(lambda m: jnp.tanh((m + h) / 0.99), 0.5, max_steps=4), 0.1),
-    row(OPEN, "an inner minimum, few steps",
-        lambda c: jnp.sum(optimistix.minimise(lambda x, _: jnp.sum(jnp.cosh(x - c) + x**4), optimistix.BFGS(1e-10, 1e-10),
-                                              jnp.zeros(3), max_steps=3).value ** 2), VECTOR[:3]),
+    row(
+        CHAOS,
+        "a while loop",
+        lambda x: pb.loops.while_loop(
+            lambda s: s[1] < 200, lambda s: (3.9 * s[0] * (1 - s[0]), s[1] + 1), (x, 0), max_steps=400
+        )[0],
+        0.4,
+    ),
+    row(
+        OPEN,
+        "mean field, few steps",
+        lambda h: pb.implicit.fixed_point(lambda m: jnp.tanh((m + h) / 0.99), 0.5, max_steps=4),
+        0.1,
+    ),
+    row(
+        OPEN,
+        "an inner minimum, few steps",
+        lambda c: jnp.sum(
+            optimistix.minimise(
+                lambda x, _: jnp.sum(jnp.cosh(x - c) + x**4), optimistix.BFGS(1e-10, 1e-10), jnp.zeros(3), max_steps=3
+            ).value
+            ** 2
+        ),
+        VECTOR[:3],
+    ),
     row(OPEN, "a deep equilibrium that is none", deep_equilibrium(4), 0.9),
     row(OPEN, "power iteration, few steps", dominant(6), POSITIVE @ POSITIVE.T),
-    row(OPEN, "GMRES, few steps",
-        lambda b: jnp.sum(lineax.linear_solve(lineax.MatrixLinearOperator(jnp.asarray(POSITIVE)), b,
-                                              lineax.GMRES(1e-10, 1e-10, max_steps=2, restart=2)).value), VECTOR[:5]),
+    row(
+        OPEN,
+        "GMRES, few steps",
+        lambda b: jnp.sum(
+            lineax.linear_solve(
+                lineax.MatrixLinearOperator(jnp.asarray(POSITIVE)),
+                b,
+                lineax.GMRES(1e-10, 1e-10, max_steps=2, restart=2),
+            ).value
+        ),
+        VECTOR[:5],
+    ),
     row(WRONG, "a transpose is missing", wrong_solve, POSITIVE, VECTOR[:5]),
     row((WRONG, KINK), "straight through", lambda x: straight_through(x) ** 2, 1.3),
     row(WRONG, "a conjugate is missing", lambda z: jnp.sum(wrong_modulus(z)), VECTOR + 0.4j),
-    row(WRONG, "half a factor", lambda x: dominant(300)(x) + jax.lax.stop_gradient(jnp.trace(x)), POSITIVE @ POSITIVE.T),
-    row(WRONG, "a program on the host",
-        lambda x: jax.pure_callback(np.sin, jax.ShapeDtypeStruct((), jnp.float64), x), 0.3),
-    row(NAN, "an angle of parallel vectors", lambda u: jnp.arccos(u @ u / jnp.linalg.norm(u) ** 2), np.array([1.0, 0.0])),
+    row(
+        WRONG, "half a factor", lambda x: dominant(300)(x) + jax.lax.stop_gradient(jnp.trace(x)), POSITIVE @ POSITIVE.T
+    ),
+    row(
+        WRONG,
+        "a program on the host",
+        lambda x: jax.pure_callback(np.sin, jax.ShapeDtypeStruct((), jnp.float64), x),
+        0.3,
+    ),
+    row(
+        NAN, "an angle of parallel vectors", lambda u: jnp.arccos(u @ u / jnp.linalg.norm(u) ** 2), np.array([1.0, 0.0])
+    ),
     row(NAN, "0 log 0", lambda p: -jnp.sum(p * jnp.log(p)), np.array([0.0, 0.5, 0.5])),
-    row(NAN, "coinciding particles", lambda x: jnp.sum(jnp.linalg.norm(x[:, None] - x[None], axis=-1)), np.arange(6.0).reshape(3, 2)),
+    row(
+        NAN,
+        "coinciding particles",
+        lambda x: jnp.sum(jnp.linalg.norm(x[:, None] - x[None], axis=-1)),
+        np.arange(6.0).reshape(3, 2),
+    ),
     row(NAN, "an angle at the origin", lambda x: jnp.arctan2(x[0], x[1]), np.zeros(2)),
     row(NAN, "a deviation of equal numbers", lambda x: jnp.std(x), np.ones(4)),
     row(NAN, "no number at the start", lambda x: jnp.sum(x**2), np.array([1.0, math.nan])),
-)  # fmt: skip
+)
 
 
 @pytest.mark.slow

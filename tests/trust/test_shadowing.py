@@ -45,8 +45,8 @@ def test_cat_map(k):
     found = run(jnp.array([0.1234, 0.3217]))
     assert abs(found.value.value - (-0.5 + 0.5)) < 4 * found.value.error < 0.03
     assert found.converged == (k is None)  # one tangent, which grows, leaves open whether there is another
-    single = jax.jit(lambda x: shadowing(cat, x, jnp.asarray(0.0), lambda x, s: observable(x * jnp.array([1.0, 0.0]), s),
-                                         80_000, every=5))(jnp.array([0.1234, 0.3217]))  # fmt: skip
+    one = lambda x, s: observable(x * jnp.array([1.0, 0.0]), s)  # noqa: E731
+    single = jax.jit(lambda x: shadowing(cat, x, jnp.asarray(0.0), one, 80_000, every=5))(jnp.array([0.1234, 0.3217]))
     assert abs(single.value + 0.5) < 4 * single.error < 0.03
 
 
@@ -57,6 +57,13 @@ def test_derivatives_by_the_objective_and_a_tree():
     found = shadowing(step, {"y": jnp.zeros(2)}, p, lambda x, p: jnp.sum(x["y"]) * p["a"], 800, transient=100)
     np.testing.assert_allclose(found.value["a"], 2 * 4.0 + 0.5 * 4 / 0.25, rtol=1e-2)
     np.testing.assert_allclose(found.value["c"], [1.0, 1.0], rtol=1e-2)
+
+
+def test_what_shadows_cannot_know():
+    """x → 3x + s sin 6πx: the derivative of ⟨cos 2πx⟩ is −π, and 0 along the shadow, as the documentation says."""
+    tripled = lambda x, s: (3 * x + s * jnp.sin(6 * jnp.pi * x)) % 1.0  # noqa: E731
+    found = shadowing(tripled, jnp.asarray(0.123456), 0.0, lambda x, s: jnp.cos(2 * jnp.pi * x), 80_000, every=4)
+    assert abs(found.value) < 4 * found.error < 0.05
 
 
 def lorenz_step(x, rho):

@@ -21,7 +21,7 @@ from pullback.trust import VERDICTS, diagnose, evolution_strategies, lyapunov_sp
 
 _SCANNED = 9  # parameters for which the average is computed
 _HORIZONS = (1 / 16, 1 / 4, 1)  # of those with a verdict
-_EVERY = 20  # steps between orthogonalisations
+_EVERY = {True: 20, False: 2}  # steps between orthogonalisations, of flows and of maps
 _LARGEST = 1e280
 
 
@@ -47,7 +47,7 @@ def _logistic(x, r):
 class Chaos(Experiment):
     r"""The gradient of a time average along a chaotic trajectory, against the length of the average.
 
-    The average over a trajectory of length T of one coordinate, ⟨J⟩_T(p), tends to a smooth function of the parameter p.
+    The average over a trajectory of length T of one coordinate, ⟨J⟩_T(p), tends to a smooth function of p.
     Its exact gradient along one trajectory does not: it grows like e^{λT}/T with the largest Lyapunov exponent λ. Shown
     is the median over many starts. Beside it stand two estimates that stay:
 
@@ -64,7 +64,8 @@ class Chaos(Experiment):
     `--kind map`. Then `--x0` and `--parameter` are needed, and `--component` says which number is J.
 
     Sources: L. Metz, C. D. Freeman, S. S. Schoenholz, T. Kachman, arXiv:2111.05803; Q. Wang, R. Hu, P. Blonigan,
-    J. Comput. Phys. 267, 210 (2014), arXiv:1204.0159; A. Ni, Q. Wang, J. Comput. Phys. 347, 56 (2017), arXiv:1611.00880.
+    J. Comput. Phys. 267, 210 (2014), arXiv:1204.0159; A. Ni, Q. Wang, J. Comput. Phys. 347, 56 (2017),
+    arXiv:1611.00880.
     """
 
     model: Literal["lorenz", "logistic"] = option("lorenz", "the system, without a file")
@@ -79,7 +80,7 @@ class Chaos(Experiment):
     average: float = option(400.0, "time of shadowing and of the exponents; of maps, 50 steps each", gt=0)
     transient: float = option(30.0, "time before all averages; of maps, steps", ge=0)
     sigma: float = option(0.5, "width of evolution strategies, and of the range of parameters shown", gt=0)
-    pairs: int = option(64, "pairs of evolution strategies", ge=2, le=100_000)
+    pairs: int = option(256, "pairs of evolution strategies", ge=2, le=100_000)
     seed: int = option(0, "of starts and of evolution strategies", ge=0)
 
     citation = (
@@ -105,7 +106,9 @@ class Chaos(Experiment):
 
         def step(x, p):
             ts = jnp.array([0.0, h])
-            return odeint(lambda t, x, p: f(x, p), x, ts, p, stepper=RK4(), step_size=h, max_steps=1, throw=False).value[-1]
+            return odeint(
+                lambda t, x, p: f(x, p), x, ts, p, stepper=RK4(), step_size=h, max_steps=1, throw=False
+            ).value[-1]
 
         return System(step, f, x, p, h)
 
@@ -146,8 +149,10 @@ class Chaos(Experiment):
         gradients = self._gradients(problem, run, starts, steps, place)
         times = h * np.arange(1, steps + 1)
 
-        long = 8 * _EVERY * max(1, round((self.average if field is not None else 50 * self.average) / (8 * _EVERY * h)))
-        options: dict[str, Any] = {"every": _EVERY, "dt": h, "throw": False}
+        every = _EVERY[field is not None]
+        wanted = self.average / h if field is not None else 50 * self.average
+        long = 8 * every * max(1, round(wanted / (8 * every)))
+        options: dict[str, Any] = {"every": every, "dt": h, "throw": False}
         exponents = jax.jit(lambda x: lyapunov_spectrum(lambda x: step(x, p), x, long, **options))(starts[0])
         shadow = jax.jit(
             lambda x: shadowing(step, x, jnp.asarray(p), lambda x, p: x[place], long, field=field, **options)
@@ -155,7 +160,7 @@ class Chaos(Experiment):
         run.log(f"shadowing over {h * long:g}: {shadow.value.value:.6g} ± {shadow.value.error:.2g}")
 
         def of_all(p):
-            return jnp.mean(jax.vmap(lambda u: mean(p, start(u, p), steps))(noise[: max(2, self.members // 4)]))
+            return jnp.mean(jax.vmap(lambda u: mean(p, start(u, p), steps))(noise[: max(2, self.members // 8)]))
 
         smooth = jax.jit(lambda key: evolution_strategies(of_all, p, key, sigma=self.sigma, pairs=self.pairs))(of_pairs)
         run.log(f"evolution strategies: {smooth.value:.6g} ± {smooth.error:.2g}")
@@ -174,7 +179,9 @@ class Chaos(Experiment):
         summary = {
             "derivative": Quantity(float(shadow.value.value), "d<J>/dp by shadowing", digits=4),
             "derivative_error": Quantity(float(shadow.value.error), "its standard error", digits=2),
-            "evolution": Quantity(float(smooth.value), f"d<J>/dp by evolution strategies, sigma = {self.sigma:g}", digits=4),
+            "evolution": Quantity(
+                float(smooth.value), f"d<J>/dp by evolution strategies, sigma = {self.sigma:g}", digits=4
+            ),
             "evolution_error": Quantity(float(smooth.error), "its standard error", digits=2),
             "gradient": Quantity(median[-1], f"median |d<J>_T/dp| of single trajectories, T = {times[-1]:g}", digits=3),
             "exponent": Quantity(exponent, "largest Lyapunov exponent", digits=4),
@@ -194,8 +201,9 @@ class Chaos(Experiment):
             "verdicts": np.array([str(v.kind) for v in verdicts]),
             "trajectory": np.asarray(track(starts[0])),
         }
-        fine = bool(shadow.converged) and bool(exponents.converged)
-        message = "" if fine else "Shadowing or the exponents are not finite: a smaller --step, or another start."
+        numbers = [v.value for v in summary.values() if not isinstance(v.value, str)]
+        fine = bool(shadow.converged) and bool(exponents.converged) and bool(np.isfinite(numbers).all())
+        message = "" if fine else "A number is not finite: a smaller --step or --sigma, or another start --x0."
         return Result(arrays=arrays, summary=summary, converged=fine, message=message)
 
     def _gradients(self, problem: System, run: Run, starts, steps: int, place: int) -> np.ndarray:
@@ -254,10 +262,15 @@ class Chaos(Experiment):
         }  # fmt: skip
         title = "gradient of the average over a time $T$"
         curves(b, times, lines, xlabel="$T$", ylabel=r"$|d\langle J\rangle_T/dp|$", title=title, yscale="log",
-               dashed=tuple(lines)[1:2], colours=dict(zip(lines, (COLOURS[0], GREY, COLOURS[1], COLOURS[2]))))  # fmt: skip
-        b.fill_between(times, np.maximum(low, 1e-300), np.maximum(high, 1e-300), color=COLOURS[0], alpha=0.2, linewidth=0)
-        bottom = max(min(abs(summary["derivative"]), np.min(median[shown], initial=1.0)) / 30, 1e-12)
-        b.set_ylim(bottom, 30 * np.max(high))
+               dashed=tuple(lines)[1:2], colours=dict(zip(lines, (COLOURS[0], GREY, *COLOURS[1:]))))  # fmt: skip
+        b.fill_between(
+            times, np.maximum(low, 1e-300), np.maximum(high, 1e-300), color=COLOURS[0], alpha=0.2, linewidth=0
+        )
+        bottom = max(
+            min(*(abs(summary[key]) for key in ("derivative", "evolution")), np.min(median[shown], initial=1)), 1e-9
+        )
+        bottom /= 30
+        b.set_ylim(bottom, 30 * np.max(high, initial=1.0, where=np.isfinite(high)))
         for t, verdict in zip(arrays["verdict_times"], arrays["verdicts"]):
             side = "right" if t > times[-1] / 2 else "left"
             b.axvline(t, color=GREY, linewidth=0.7, linestyle=":")

@@ -89,12 +89,12 @@ def recorded_options(experiment: Experiment, files: Mapping[str, list[InputFile]
 
 
 def restored_options(experiment: type[Experiment], options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The options of `config.json`, with the paths of the copies."""
-    out = dict(options)
+    """The options of `config.json`, with the paths of the copies; lists were tuples."""
+    out = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
     for option in options_of(experiment):
         value = out.get(option.name)
         if option.is_file and value is not None:
-            out[option.name] = [folder / path for path in value] if isinstance(value, list) else folder / value
+            out[option.name] = tuple(folder / path for path in value) if isinstance(value, tuple) else folder / value
     return out
 
 

@@ -1,11 +1,12 @@
 r"""Gradients that are kept small on purpose, and are those of no function any more.
 
-**Truncation.** The gradient of x_n by what entered before step n − m is dropped. What is left out is λ^m-small where the
-map contracts, and is the larger part where it does not: in chaos the rest is finite, and biased by all that acts after
+**Truncation.** The gradient of x_n by what entered before step n − m is dropped. What is left out is small where the map
+contracts, and is the larger part where it does not: in chaos the rest is finite, and biased by all that acts after
 longer than m steps (slow variables, integrals, drifts).
 
-**Clipping.** A cotangent that is longer than a bound is shortened to it. The direction of that cotangent is kept; that of a
-sum over samples or paths of which some are clipped is not: rare large gradients, which a mean may live by, are lost.
+**Clipping.** A cotangent that is longer than a bound is shortened to it. The direction of that cotangent is kept; that
+of a sum over samples or paths of which some are clipped is not: rare large gradients, which a mean may live by, are
+lost.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, PyTree
 
@@ -80,7 +82,7 @@ def clip_gradient(x: State, norm: ArrayLike) -> State:
         >>> jax.grad(f)(jnp.array([3.0, 4.0])).round(3).tolist()
         [0.6, 0.8]
     """
-    if not isinstance(norm, Tracer) and not (jnp.ndim(norm) == 0 and float(norm) > 0):
+    if not isinstance(norm, Tracer) and not (np.ndim(norm) == 0 and np.all(np.asarray(norm) > 0)):
         raise InputError(f"clip_gradient: norm must be a positive number, got {norm}.")
     leaves, tree = jax.tree.flatten(x)
     inexact = [i for i, a in enumerate(leaves) if jnp.issubdtype(jnp.result_type(a), jnp.inexact)]

@@ -165,12 +165,11 @@ def shadowing(
         return (_Walk(new, v, w, xi_v, xi_w), sums), None
 
     def segment(walk, _):
-        empty = jax.tree.map(lambda s: jnp.zeros(s.shape, x.dtype), _shapes(k, p.size))
-        (walk, sums), _ = jax.lax.scan(one, (walk, empty), None, every)
+        (walk, sums), _ = jax.lax.scan(one, (walk, _empty(k, p.size, x.dtype)), None, every)
         q, r = jnp.linalg.qr(walk.w.T)
         b = q.T @ walk.v.T
         # What was taken out in time belongs to the step before the cut; it goes over in the new basis.
-        xi_w = jax.scipy.linalg.solve_triangular(r, walk.xi_w, lower=False, trans="T")
+        xi_w = walk.xi_w if field is None else jax.scipy.linalg.solve_triangular(r, walk.xi_w, trans="T")
         walk = _Walk(walk.x, walk.v - b.T @ q.T, q.T, walk.xi_v - b.T @ xi_w, xi_w)
         return walk, (sums, r, b)
 
@@ -199,8 +198,10 @@ def shadowing(
     return solution.unwrap("shadowing") if throw else solution
 
 
-def _shapes(k: int, p: int) -> Any:
-    of = lambda *shape: jax.ShapeDtypeStruct(shape, float)  # noqa: E731
+def _empty(k: int, p: int, dtype: Any) -> _Sums:
+    def of(*shape):
+        return jnp.zeros(shape, dtype)
+
     return _Sums(of(k, k), of(k, p), of(), of(p), of(k), of(p), of(k))
 
 

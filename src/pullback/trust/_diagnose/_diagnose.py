@@ -26,19 +26,19 @@ from pullback.trust._diagnose._verdict import VERDICTS, Verdict
 
 _REMEDIES = {
     VERDICTS.reliable: "",
-    VERDICTS.ill_conditioned: "Write f without cancellation (jnp.expm1, jnp.log1p, pb.elementary), scale the problem, or "
-    "use double precision.",
-    VERDICTS.gauge_dependent: "Let f depend on what has no gauge: pb.linalg.spectral_projector, pb.linalg.funmh, |<u|v>|²; "
-    "or fix phases by a reference vector.",
+    VERDICTS.ill_conditioned: "Write f without cancellation (jnp.expm1, jnp.log1p, pb.elementary), scale the problem, "
+    "or use double precision.",
+    VERDICTS.gauge_dependent: "Let f depend on what has no gauge: pb.linalg.spectral_projector, pb.linalg.funmh, "
+    "|<u|v>|²; or fix phases by a reference vector.",
     VERDICTS.non_smooth: "Smooth f (jax.nn.softplus, jax.nn.logsumexp, pb.linalg.density_matrix with smearing), or its "
     "gradient: pb.trust.evolution_strategies.",
     VERDICTS.chaotic: "Shorten the horizon (pb.trust.truncated); of long-time averages take pb.trust.shadowing or "
     "pb.trust.evolution_strategies.",
     VERDICTS.not_converged: "Raise max_steps or tighten the tolerance of the inner solver, and look at its Solution "
     "(throw=False); pb.implicit differentiates converged solutions.",
-    VERDICTS.wrong_rule: "Find the rule: pb.trust.check_derivatives of the parts; pb.core.linear_map checks transposes.",
-    VERDICTS.not_finite: "Find the operation with jax.debug_nans; pb.elementary has norm, power, arctan2, … where JAX's "
-    "rules divide by zero; mask inputs as well as results of jnp.where.",
+    VERDICTS.wrong_rule: "Find the rule: pb.trust.check_derivatives of the parts, pb.core.linear_map(check=True).",
+    VERDICTS.not_finite: "Find the operation with jax.debug_nans; pb.elementary has norm, power, arctan2, … where "
+    "JAX's rules divide by zero; mask inputs as well as results of jnp.where.",
 }
 
 

@@ -161,9 +161,7 @@ class Facts:
     @cached_property
     def _regauged(self) -> Callable[[list, Any, Any], list]:
         assert self.program is not None
-        return jax.jit(
-            _gauge.regauged(self.program, lambda gap: self._gaps.append(float(np.min(gap, initial=1.0))))
-        )
+        return jax.jit(_gauge.regauged(self.program, lambda gap: self._gaps.append(float(np.min(gap, initial=1.0)))))
 
     @cached_property
     def loops(self) -> list[_loops.Loop]:

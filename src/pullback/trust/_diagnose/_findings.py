@@ -89,7 +89,9 @@ def cornered(facts: Facts) -> Finding | None:
     if abs(jump) > 50 * noise and abs(jump_near - jump) <= 0.05 * abs(jump):
         return Finding(VERDICTS.non_smooth, 0, f"the value jumps by {jump:.3g} at the point")
     if abs(near[1] - near[0] - gap) <= 0.2 * abs(gap):
-        return Finding(VERDICTS.non_smooth, 0, f"a kink: the slope is {near[0]:.3g} on one side and {near[1]:.3g} on the other")
+        return Finding(
+            VERDICTS.non_smooth, 0, f"a kink: the slope is {near[0]:.3g} on one side and {near[1]:.3g} on the other"
+        )
     return None
 
 
@@ -144,7 +146,9 @@ def rounding(facts: Facts) -> Finding | None:
     if digits >= facts.least:
         return None
     what = f"{digits:.1f} digits of the gradient stay" if digits > 0.5 else "no digit of the gradient stays"
-    return Finding(VERDICTS.ill_conditioned, digits, f"{what} when roundings inside, or the point, change by their size")
+    return Finding(
+        VERDICTS.ill_conditioned, digits, f"{what} when roundings inside, or the point, change by their size"
+    )
 
 
 def missing(facts: Facts) -> Finding | None:
@@ -167,7 +171,9 @@ def rough(facts: Facts) -> Finding | None:
     if not loops:
         return None
     change = max(loop.change for loop in loops)
-    return Finding(VERDICTS.not_converged, -math.log10(change), f"an iteration stops when its state still changes by {change:.1e}")
+    return Finding(
+        VERDICTS.not_converged, -math.log10(change), f"an iteration stops when its state still changes by {change:.1e}"
+    )
 
 
 def reaching(facts: Facts) -> Finding | None:
@@ -177,7 +183,9 @@ def reaching(facts: Facts) -> Finding | None:
         return Finding(VERDICTS.reliable, _digits(facts, second), _agreement(facts, second))
     if first is not None and first.deviation(slope) <= 10 * first.doubt(slope):
         digits = min(facts.digits, facts.forward_digits)
-        reason = f"f has a noise of {max(facts.noise):.1e}, in which differences drown; that of the gradient leaves digits"
+        reason = (
+            f"f has a noise of {max(facts.noise):.1e}, in which differences drown; that of the gradient leaves digits"
+        )
         return Finding(VERDICTS.reliable, digits, reason)
     return Finding(VERDICTS.ill_conditioned, 0, "differences at all steps disagree with AD and with each other")
 

@@ -1,11 +1,11 @@
 r"""How the loops of a program treat a small change of their state.
 
-Beside the state x_n a tangent is carried along, d_{n+1} = ∂F/∂x d_n, brought back to length one after each step; the sum
-of the logarithms of its growth is λT, the finite-time Lyapunov exponent times the time. Lengths are relative to the
+Beside the state x_n a tangent is carried along, d_{n+1} = ∂F/∂x d_n, brought back to length one after each step; the
+sum of the logarithms of its growth is λT, the finite-time Lyapunov exponent times the time. Lengths are relative to the
 size of the state: what only grows as the state does (compound interest) is no chaos.
 
-An iteration that is meant to converge shows in the changes |x_{n+1} − x_n|: they shrink, and the last one says how far it
-was from its end.
+An iteration that is meant to converge shows in the changes |x_{n+1} − x_n|: they shrink, and the last one says how far
+it was from its end.
 
 Programs without loops (loops of Python) are chains of equations; the tangent is followed from one to the next.
 """
@@ -128,7 +128,7 @@ def _first(carry: list) -> tuple[list, _Probe]:
         shape, dtype = jnp.shape(carry[i]), jnp.result_type(carry[i])
         tangent.append(jnp.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice([-1, 1], shape), dtype) * _size(carry[i]))
     real = jnp.zeros((), float)
-    probe = _Probe(jnp.asarray(0), *4 * [real], real + jnp.inf, real + jnp.inf)
+    probe = _Probe(jnp.asarray(0), real, real, real, real, real + jnp.inf, real + jnp.inf)
     return _shortened(tangent, [carry[i] for i in _moving(carry)])[0], probe
 
 

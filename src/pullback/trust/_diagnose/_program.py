@@ -125,5 +125,7 @@ def while_parts(
 
 def like(carry: list, new: list) -> list:
     """A state of the dtypes of another; random keys have none to convert to."""
-    return [b if jax.dtypes.issubdtype(b.dtype, jax.dtypes.extended) else jnp.asarray(b, jnp.result_type(a)) for a, b in
-            zip(carry, new)]  # fmt: skip
+    return [
+        b if jnp.issubdtype(b.dtype, jax.dtypes.extended) else jnp.asarray(b, jnp.result_type(a))
+        for a, b in zip(carry, new)
+    ]

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+import jax.numpy as jnp
+
 from pullback.core._compat import ClosedJaxpr, Literal
 from pullback.trust._diagnose._program import called
-
-import jax.numpy as jnp
 
 NOTHING, BY_STEPS, SMOOTHLY = range(3)
 _STEPS = {"floor", "ceil", "round", "sign", "argmax", "argmin", "eq", "ne", "lt", "le", "gt", "ge", "is_finite"}

@@ -27,7 +27,7 @@ _OPTIMISTIX = "optimistix does not pass JAX's checks there: use solver=Newton() 
 @cache
 def primitive_subjects() -> tuple[Subject, ...]:
     """The rows of this floor in the table of transformations."""
-    rooms = (_linalg, _elementary, _special, _loops, _flows, _implicit, _operators, _krylov, _external)
+    rooms = (_linalg, _elementary, _special, _loops, _flows, _trust, _implicit, _operators, _krylov, _external)
     return tuple(subject for room in rooms for subject in room())
 
 
@@ -355,6 +355,35 @@ def _krylov():
                 (potential,)),
         Subject("krylov.logdet",
                 lambda v: krylov.logdet(hamiltonian(v + 4), like(v), max_degree=60, **random), (potential,)),
+    )  # fmt: skip
+
+
+def _trust():
+    from pullback.trust._chaos import evolution_strategies, lyapunov_spectrum
+    from pullback.trust._cut import clip_gradient, truncated
+    from pullback.trust._shadowing import shadowing
+
+    def turned(x, p):
+        return jnp.sin(p * x + 0.3) + 0.2 * jnp.roll(x, 1)
+
+    def cut(x, us):  # a cut beyond the end: with one inside, the derivative is not that of differences
+        numbers = jnp.arange(us.shape[0])
+        return jax.lax.scan(truncated(lambda x, u: (turned(x, u), None), every=9), x, (numbers, us))[0]
+
+    def shadow(x, p):
+        found = shadowing(turned, x, p, lambda x, p: jnp.sum(x**2), 32, every=2, throw=False)
+        return found.value, found.stats["objective"]
+
+    def smoothed(x):
+        return evolution_strategies(lambda x: jnp.sum(x**3), x, jax.random.key(0), sigma=0.1, pairs=4)
+
+    return (
+        Subject("trust.lyapunov_spectrum", lambda x, p: lyapunov_spectrum(lambda x: turned(x, p), x, 6, k=1),
+                (_POINTS, np.array(1.3))),
+        Subject("trust.evolution_strategies", smoothed, (_POINTS,)),
+        Subject("trust.shadowing", shadow, (_POINTS, np.array(1.3))),
+        Subject("trust.truncated", cut, (_POINTS, np.array([0.4, 0.9, 1.2]))),
+        Subject("trust.clip_gradient", lambda x: clip_gradient(x, 1e6) ** 2, (_POINTS,)),
     )  # fmt: skip
 
 
