@@ -80,8 +80,8 @@ def iterated(tol, bound=1000):
         step = lambda x: x - 0.1 * (a * x - jnp.cos(x))  # noqa: E731
         state = (jnp.asarray(0.1), jnp.asarray(jnp.inf), 0)
         unfinished = lambda s: (s[1] > tol) & (s[2] < bound)  # noqa: E731
-        x = jax.lax.while_loop(unfinished, lambda s: (step(s[0]), jnp.abs(step(s[0]) - s[0]), s[2] + 1), state)[0]
-        return x
+        moved = lambda s: (step(s[0]), jnp.abs(step(s[0]) - s[0]), s[2] + 1)  # noqa: E731
+        return jax.lax.while_loop(unfinished, moved, state)[0]
 
     g = jax.custom_jvp(solve)
 

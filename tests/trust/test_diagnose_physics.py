@@ -2,6 +2,7 @@
 
 import math
 
+import diffrax
 import jax
 import jax.numpy as jnp
 import lineax
@@ -129,6 +130,22 @@ def lorenz96(x):
 
 def roessler(t, x, c):
     return jnp.stack([-x[1] - x[2], x[0] + 0.2 * x[1], 0.2 + x[2] * (x[0] - c)])
+
+
+def by_diffrax(time):
+    """Lorenz's equations with diffrax's own loops, which have a rule for reverse mode only."""
+
+    def field(t, x, args):
+        return jnp.stack([10 * (x[1] - x[0]), x[0] * (28 - x[2]) - x[1], x[0] * x[1] - 8 / 3 * x[2]])
+
+    def end(x):
+        control = diffrax.PIDController(1e-8, 1e-8)
+        found = diffrax.diffeqsolve(
+            diffrax.ODETerm(field), diffrax.Tsit5(), 0.0, time, 0.01, x, stepsize_controller=control, max_steps=20_000
+        )
+        return found.ys[-1, 0]
+
+    return end
 
 
 def standard_map(k):
@@ -434,6 +451,8 @@ TABLE = (
     ),
     row(CHAOS, "a loud recurrent network", recurrent(4.0), VECTOR[0] * np.ones(40)),
     row(CHAOS, "three bodies", three_bodies, np.array([1.0, 0.8, 1.1])),
+    row(CHAOS, "Lorenz by diffrax", by_diffrax(40.0), np.array([1.0, 1.0, 20.0])),
+    row(OK, "Lorenz by diffrax, a short time", by_diffrax(2.0), np.array([1.0, 1.0, 20.0])),
     row(
         CHAOS,
         "a while loop",

@@ -1,7 +1,7 @@
 r"""Gradients that are kept small on purpose, and are those of no function any more.
 
-**Truncation.** The gradient of x_n by what entered before step n − m is dropped. What is left out is small where the map
-contracts, and is the larger part where it does not: in chaos the rest is finite, and biased by all that acts after
+**Truncation.** The gradient of x_n by what entered before step n − m is dropped. What is left out is small where the
+map contracts, and is the larger part where it does not: in chaos the rest is finite, and biased by all that acts after
 longer than m steps (slow variables, integrals, drifts).
 
 **Clipping.** A cotangent that is longer than a bound is shortened to it. The direction of that cotangent is kept; that

@@ -1,7 +1,7 @@
 r"""`shadowing`: derivatives of long-time averages of chaotic maps and flows, by least squares.
 
-Along a chaotic trajectory x_{k+1} = F(x_k, s) the tangent v_{k+1} = ∂_x F v_k + ∂_s F grows like exp(λk) from almost every
-start. A trajectory of the system with another s that stays near (a shadow) has a tangent that does not grow: add
+Along a chaotic trajectory x_{k+1} = F(x_k, s) the tangent v_{k+1} = ∂_x F v_k + ∂_s F grows like exp(λk) from almost
+every start. A trajectory of the system with another s that stays near (a shadow) has a tangent that does not grow: add
 tangents w of the start alone, w_{k+1} = ∂_x F w_k, and choose the combination that is smallest,
 
     min Σ_k |v_k + W_k a|²,        d⟨J⟩/ds = ⟨∂_x J · (v + W a) + ∂_s J⟩.
@@ -15,16 +15,16 @@ where they join. With C_i = Σ W^T W and d_i = Σ W^T v the equations for a and 
 
     C_i a_i + d_i + R_i^T λ_{i+1} − λ_i = 0,
 
-are block tridiagonal in λ, positive definite, and solved by elimination. With all directions in W this is least-squares
-shadowing itself; with a few it is its non-intrusive form.
+are block tridiagonal in λ, positive definite, and solved by elimination. With all directions in W this is
+least-squares shadowing itself; with a few it is its non-intrusive form.
 
-**Flows.** The direction f of the motion neither grows nor decays; a tangent along it is a shift in time. It is taken out at
-each step, v → v − ξ f, ξ = f·v / f·f: the shadow is there earlier by ξ, and spends less time there,
+**Flows.** The direction f of the motion neither grows nor decays; a tangent along it is a shift in time. It is taken
+out at each step, v → v − ξ f, ξ = f·v / f·f: the shadow is there earlier by ξ, and spends less time there,
 
     d⟨J⟩/ds = ⟨∂_x J · v + ∂_s J − ξ (J − ⟨J⟩) / h⟩.
 
-Sources: Q. Wang, R. Hu, P. Blonigan, J. Comput. Phys. 267, 210 (2014), arXiv:1204.0159; A. Ni, Q. Wang, J. Comput. Phys.
-347, 56 (2017), arXiv:1611.00880. That shadows need not be typical trajectories: N. Chandramoorthy, Q. Wang,
+Sources: Q. Wang, R. Hu, P. Blonigan, J. Comput. Phys. 267, 210 (2014), arXiv:1204.0159; A. Ni, Q. Wang, J. Comput.
+Phys. 347, 56 (2017), arXiv:1611.00880. That shadows need not be typical trajectories: N. Chandramoorthy, Q. Wang,
 arXiv:2010.13768.
 """
 
@@ -101,9 +101,9 @@ def shadowing(
 
     Returns:
         `Estimate`: the derivative, like params, and its standard error, of the average over the time. Or, if not
-        `throw`, a `Solution` of this, with `residual` the largest mismatch where segments join, relative to the tangents,
-        and in `stats` the average of the `objective`, the `exponents` of the k tangents per `dt`, and the `size` of the
-        shadow's tangents, root mean square.
+        `throw`, a `Solution` of this, with `residual` the largest mismatch where segments join, relative to the
+        tangents, and in `stats` the average of the `objective`, the `exponents` of the k tangents per `dt`, and the
+        `size` of the shadow's tangents, root mean square.
 
     Raises:
         ConvergenceError: the trajectory became NaN or infinite; all k tangents grow, so that others may do so as well

@@ -170,7 +170,10 @@ class Facts:
         if self.program is None:
             return found
         if _loops.has_loops(self.program):
-            self.inside(_loops.watched(self.program, found.append), cost=3)
+            for beside in (False, True):
+                run = _loops.watched(self.program, found.append, beside=beside)
+                if self.inside(run, cost=3) is not None:
+                    break
         elif _loops.has_chain(self.program):
             logs = self.inside(_loops.along(self.program, self.line.direction), cost=2, compiled=False)
             if logs is not None:

@@ -113,7 +113,7 @@ def disagreeing(facts: Facts) -> Finding | None:
 
 def agreeing(facts: Facts) -> Finding | None:
     """Differences at large steps give the slope of AD."""
-    first, slope = facts.first, facts.base.slope
+    first = facts.first
     if first is None or not _fits(facts) or facts.digits < facts.least:
         return None
     return Finding(VERDICTS.reliable, _digits(facts, first), _agreement(facts, first))

@@ -75,8 +75,12 @@ def has_chain(program: ClosedJaxpr) -> bool:
     return sum(called(e) is None for e in equations(program.jaxpr)) in _CHAIN
 
 
-def watched(program: ClosedJaxpr, record: Callable[[Loop], None]) -> Callable[[list], list]:
-    """The program, with a report of each loop that it runs: to `record`, when it runs."""
+def watched(program: ClosedJaxpr, record: Callable[[Loop], None], *, beside: bool = False) -> Callable[[list], list]:
+    """The program, with a report of each loop that it runs: to `record`, when it runs.
+
+    With `beside` a second state near the first is carried along instead of a tangent, for loops that have a rule for
+    reverse mode only.
+    """
 
     def rule(equation, values):
         def run(inner, values):
@@ -89,7 +93,7 @@ def watched(program: ClosedJaxpr, record: Callable[[Loop], None]) -> Callable[[l
 
             def both(state, x):
                 carry, tangent, probe = state
-                new, tangent, probe, ys = _pushed(lambda c: step(c, x), carry, tangent, probe)
+                new, tangent, probe, ys = _pushed(lambda c: step(c, x), carry, tangent, probe, beside)
                 return (new, tangent, probe), ys
 
             (carry, _, probe), ys = jax.lax.scan(
@@ -101,7 +105,7 @@ def watched(program: ClosedJaxpr, record: Callable[[Loop], None]) -> Callable[[l
 
         def advance(state):
             carry, tangent, probe = state
-            return _pushed(lambda c: (body(c), []), carry, tangent, probe)[:3]
+            return _pushed(lambda c: (body(c), []), carry, tangent, probe, beside)[:3]
 
         carry, _, probe = jax.lax.while_loop(lambda s: cond(s[0]), advance, (carry, *_first(carry)))
         report(probe)
@@ -133,8 +137,8 @@ def _first(carry: list) -> tuple[list, _Probe]:
 
 
 def _size(a):
-    size = jnp.max(jnp.abs(a))
-    return jnp.where((size > 0) & jnp.isfinite(size), size, 1).astype(jnp.result_type(a))
+    size = jnp.max(jnp.where(jnp.isfinite(a), jnp.abs(a), 0))
+    return jnp.where(size > 0, size, 1).astype(jnp.result_type(a))
 
 
 def _shortened(tangent: list, like: list) -> tuple[list, Any]:
@@ -145,7 +149,7 @@ def _shortened(tangent: list, like: list) -> tuple[list, Any]:
     return [t / safe.astype(jnp.result_type(t).type(0).real.dtype) for t in tangent], length
 
 
-def _pushed(step: Callable, carry: list, tangent: list, probe: _Probe):
+def _pushed(step: Callable, carry: list, tangent: list, probe: _Probe, beside: bool):
     """(new state, new tangent, record, outputs) after one step."""
     moving = _moving(carry)
 
@@ -157,19 +161,21 @@ def _pushed(step: Callable, carry: list, tangent: list, probe: _Probe):
         return [new[i] for i in moving], (new, ys)
 
     x = [jnp.asarray(carry[i]) for i in moving]
-    try:
-        after, dx, (new, ys) = jax.jvp(of_moving, x, tangent, has_aux=True)
-    except (TypeError, NotImplementedError):  # a step with a rule for reverse mode only: a second state beside it
+    if beside:
         after, (new, ys) = of_moving(*x)
         tiny = [jnp.finfo(a.dtype).eps ** 0.5 for a in x]
-        beside, _ = of_moving(*(a + h * t for a, h, t in zip(x, tiny, tangent)))
-        dx = [(b - a) / h for a, b, h in zip(after, beside, tiny)]
+        second, _ = of_moving(*(a + h * t for a, h, t in zip(x, tiny, tangent)))
+        dx = [(b - a) / h for a, b, h in zip(after, second, tiny)]
+    else:
+        after, dx, (new, ys) = jax.jvp(of_moving, x, tangent, has_aux=True)
+    dx = [jnp.where(jnp.isfinite(t), t, 0) for t in dx]  # where a state waits to be filled it may be infinite
     dx, length = _shortened(dx, after)
-    length = jnp.where(jnp.isfinite(length), jnp.maximum(length, 1e-30), 1e30)
+    length = jnp.maximum(length, 1e-30)
     size, moved = jnp.zeros((), float), jnp.zeros((), float)
     for a, b in zip(x, after):
-        size = jnp.maximum(size, jnp.max(jnp.abs(b)).astype(float))
-        moved = jnp.maximum(moved, jnp.max(jnp.abs(b - a)).astype(float))
+        finite = jnp.isfinite(a) & jnp.isfinite(b)
+        size = jnp.maximum(size, jnp.max(jnp.where(finite, jnp.abs(b), 0)).astype(float))
+        moved = jnp.maximum(moved, jnp.max(jnp.where(finite, jnp.abs(b - a), 0)).astype(float))
     n = probe.n + 1
     growth = probe.growth + jnp.log(length)
     probe = _Probe(
