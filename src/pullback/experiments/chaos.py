@@ -105,10 +105,9 @@ class Chaos(Experiment):
         h = self.step
 
         def step(x, p):
-            ts = jnp.array([0.0, h])
-            return odeint(
-                lambda t, x, p: f(x, p), x, ts, p, stepper=RK4(), step_size=h, max_steps=1, throw=False
-            ).value[-1]
+            times, field = jnp.array([0.0, h]), lambda t, x, p: f(x, p)
+            found: Any = odeint(field, x, times, p, stepper=RK4(), step_size=h, max_steps=1, throw=False)
+            return found.value[-1]
 
         return System(step, f, x, p, h)
 

@@ -26,7 +26,7 @@ from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
-from pullback.core import RESULTS, Estimate, InputError, Solution, by_throw
+from pullback.core import RESULTS, Estimate, InputError, Solution, by_throw, hoist, vary_like
 from pullback.trust._arguments import flat_reals
 
 
@@ -97,8 +97,10 @@ def lyapunov_spectrum(
         q, r = jnp.linalg.qr(jax.vmap(push, 1, 1)(q))
         return (new, q), jnp.log(jnp.abs(jnp.diagonal(r)))
 
+    x = vary_like(x, hoist(moved, x)[1])
     x = jax.lax.fori_loop(0, transient, lambda _, x: moved(x), x)
-    (end, _), growth = jax.lax.scan(pushed, (x, jnp.eye(x.size, k, dtype=x.dtype)), None, n // every)
+    start = vary_like((x, jnp.eye(x.size, k, dtype=x.dtype)))
+    (end, _), growth = jax.lax.scan(pushed, start, None, n // every)
     half = len(growth) // 2
     scale = every * jnp.asarray(dt, x.dtype)
     exponents, first, second = (jnp.mean(part, axis=0) / scale for part in (growth, growth[:half], growth[half:]))

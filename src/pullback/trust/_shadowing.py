@@ -36,7 +36,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from pullback.core import RESULTS, Estimate, InputError, Solution, by_throw, whole_number
+from pullback.core import RESULTS, Estimate, InputError, Solution, by_throw, hoist, vary_like, whole_number
 from pullback.trust._arguments import flat_reals
 
 _BLOCKS = 8  # of the average, for its error
@@ -142,7 +142,7 @@ def shadowing(
     def across(x, v):
         """(v without its part along the motion, that part as a time)."""
         if field is None:
-            return v, jnp.zeros(v.shape[:1], v.dtype)
+            return v, jnp.zeros_like(v[:, 0])
         f = ravel_pytree(field(of_x(x), of_p(p)))[0].astype(x.dtype)
         xi = v @ f / (f @ f)
         return v - xi[:, None] * f, xi
@@ -160,12 +160,12 @@ def shadowing(
             sums.shift_w + walk.xi_w / dt,
         )
         new, push = jax.linearize(moved, walk.x, p)
-        v, xi_v = across(new, jax.vmap(push)(walk.v, jnp.eye(p.size, dtype=p.dtype)))
+        v, xi_v = across(new, jax.vmap(push)(walk.v, vary_like(jnp.eye(p.size, dtype=p.dtype), p)))
         w, xi_w = across(new, jax.vmap(lambda w: push(w, jnp.zeros_like(p)))(walk.w))
         return (_Walk(new, v, w, xi_v, xi_w), sums), None
 
     def segment(walk, _):
-        (walk, sums), _ = jax.lax.scan(one, (walk, _empty(k, p.size, x.dtype)), None, every)
+        (walk, sums), _ = jax.lax.scan(one, (walk, vary_like(_empty(k, p.size, x.dtype), walk)), None, every)
         q, r = jnp.linalg.qr(walk.w.T)
         b = q.T @ walk.v.T
         # What was taken out in time belongs to the step before the cut; it goes over in the new basis.
@@ -174,11 +174,12 @@ def shadowing(
         return walk, (sums, r, b)
 
     dt = jnp.asarray(dt, x.dtype)
+    x, p = vary_like((x, p), hoist(moved, x, p)[1])
     x = jax.lax.fori_loop(0, transient, lambda _, x: moved(x, p), x)
-    start, _ = across(x, jnp.eye(x.size, dtype=x.dtype))
+    start, _ = across(x, vary_like(jnp.eye(x.size, dtype=x.dtype), x))
     start = jnp.linalg.svd(start)[0][:, :k].T  # orthogonal to the motion
     zeros = jnp.zeros((p.size, x.size), x.dtype), start, jnp.zeros(p.size, x.dtype), jnp.zeros(k, x.dtype)
-    end, (sums, r, b) = jax.lax.scan(segment, _Walk(x, *zeros), None, n // every)
+    end, (sums, r, b) = jax.lax.scan(segment, vary_like(_Walk(x, *zeros)), None, n // every)
     a, residual = _joined(sums.c, sums.d, r, b)
 
     average = jnp.sum(sums.objective) / n
