@@ -8,6 +8,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
+from pullback import flows
 from pullback.core import RESULTS, ConvergenceError, InputError, TwoLevel
 from pullback.flows import Event, odeint
 from pullback.trust._derivatives import directional_derivative
@@ -130,6 +131,7 @@ def test_batches_and_a_terminal_event():
             np.testing.assert_allclose(slope[k], 1.0, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_closures_directions_and_single_precision():
     rise = lambda level, y0, **o: odeint(  # noqa: E731
         lambda t, y, p: jnp.stack([y[1], -y[0]]), y0, jnp.array([0.0, 12.0]),
@@ -236,3 +238,38 @@ def test_refused_events(no_type_checks):
         Event(lambda t, y, p: y[0], direction=2)
     with pytest.raises(InputError, match="must be functions"):
         Event(1.0)  # pyright: ignore[reportArgumentType]
+
+
+def test_no_root_of_random_polynomials_is_lost():
+    """Of degree five, which a method of order five solves in a few steps: all roots, 0.02 apart or more."""
+    run = jax.jit(lambda c: odeint(
+        lambda t, y, c: jnp.polyval(jnp.polyder(c), t) + 0 * y, jnp.polyval(c, -1.0), jnp.array([-1.0, 1.0]), c,
+        events=Event(lambda t, y, p: y), rtol=1e-10, throw=False,
+    ))  # fmt: skip
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        roots = np.cumsum(rng.uniform(0.02, 0.35, 5)) - 0.95
+        found = run(jnp.asarray(np.poly(roots))).value
+        assert found.number == 5
+        np.testing.assert_allclose(found.times[:5], roots, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_bugs_of_others():
+    """Two events in one step, in any order (diffrax 639); a cubic in one step (scipy 9228); complex (diffrax 387)."""
+    early, late = (Event(lambda t, y, p, at=at: t - at, terminal=True) for at in (0.5, 1.0))
+    for events in ((early, late), (late, early)):
+        path = odeint(lambda t, y, p: jnp.ones_like(y), 0.0, jnp.array([0.0, 10.0]), step_size=2.0,
+                      stepper=flows.Euler(), events=events)  # fmt: skip
+        np.testing.assert_allclose([path.end_time, path.end], 0.5)
+    cubic = odeint(lambda x, y, p: 3 * x**2 + 12 * x - 4 + 0 * y, -120.0, jnp.array([-8.0, 4.0]),
+                   events=Event(lambda t, y, p: y))  # fmt: skip
+    np.testing.assert_allclose(cubic.times[:3], [-6, -2, 2], rtol=1e-9)
+
+    def decayed(k):  # |ψ|² = e^(−k t) is 0.95
+        field = lambda t, psi, k: (1j * jnp.array([0.3, -1.0]) - k / 2) * psi  # noqa: E731
+        norm = Event(lambda t, psi, k: jnp.sum(jnp.abs(psi) ** 2) - 0.95, terminal=True)
+        return odeint(field, jnp.array([0.6, 0.8j]), jnp.array([0.0, 10.0]), k, rtol=1e-11, events=norm).end_time
+
+    value, slope = jax.jit(jax.value_and_grad(decayed))(0.1)
+    np.testing.assert_allclose([value, slope], [-np.log(0.95) / 0.1, np.log(0.95) / 0.1**2], rtol=1e-9)

@@ -52,22 +52,26 @@ def test_order_between_the_steps():
     assert 11 < error(0.2) / error(0.1) < 22
 
 
-def test_backwards_outside_and_second_order():
+def test_backwards_and_outside():
     back = trajectory(lambda t, y, p: 1j * y, jnp.asarray(1.0 + 0j), jnp.array([1.0, -1.0]), rtol=1e-11)
     t = jnp.array([[0.9, 0.2], [-0.4, -1.0]])
     np.testing.assert_allclose(back(t), np.exp(1j * (np.asarray(t) - 1)), rtol=1e-9)
     with pytest.raises(RuntimeError, match="outside of the span"):
         jax.block_until_ready(back(1.1))
-    check_derivatives(
-        lambda t, k: trajectory(lambda t, y, k: -k * y, 1.0, jnp.array([0.0, 1.0]), k, rtol=1e-11)(t),
-        *(0.37, 1.3), samples=1, throw=True,
-    )  # fmt: skip
     short = trajectory(lambda t, y, p: y**2, 1.0, jnp.array([0.0, 2.0]), max_steps=100, throw=False)
     assert short.result != RESULTS.successful
     with pytest.raises(ConvergenceError, match="trajectory"):
         short.unwrap("trajectory")
     with pytest.raises(InputError, match="trajectory: rtol must be positive"):
         trajectory(lambda t, y, p: y, 1.0, jnp.array([0.0, 2.0]), rtol=0.0)
+
+
+@pytest.mark.slow
+def test_second_order():
+    check_derivatives(
+        lambda t, k: trajectory(lambda t, y, k: -k * y, 1.0, jnp.array([0.0, 1.0]), k, rtol=1e-11)(t),
+        *(0.37, 1.3), samples=1, throw=True,
+    )  # fmt: skip
 
 
 def predators(t, y, p):

@@ -95,10 +95,10 @@ def crossings(problem: Problem, system: System, y0: PyTree, ts: Array, pe: tuple
         one = jnp.ones((), ts.dtype)
         return sign * jax.jvp(lambda t, y: system.values(pe, t, y), (t, y), (one, field(t, y)))[1]
 
-    def marked(t, y, size):
-        """The marks at a point, where `size` says how large the functions are around it."""
+    def marked(t, y, noise):
+        """The marks at a point, where `noise` says how large a function may be that is zero."""
         values, slopes = system.values(pe, t, y), rate(t, y)
-        zero = jnp.abs(values) <= eps ** (2 / 3) * size(slopes)
+        zero = jnp.abs(values) <= noise(slopes)
         signs = jnp.sign(jnp.where(zero, slopes, values))
         return _Marks(values, signs, zero, jnp.isfinite(values).all()), slopes
 
@@ -132,8 +132,10 @@ def crossings(problem: Problem, system: System, y0: PyTree, ts: Array, pe: tuple
         too_many = happens & (found.number >= system.most)
         happens &= ~too_many
         after = where(happens, system.jump(pe, which, t, y), y)
-        new, slopes = marked(t, after, lambda _: seen.size)
+        left = 100 * jnp.abs(system.values(pe, t, y))  # what is left of a root, or a multiple of it by a jump
         own = jnp.arange(len(system.conditions)) == which
+        noise = jnp.maximum(eps ** (2 / 3) * seen.size, jnp.where(own, left, 0))
+        new, slopes = marked(t, after, lambda _: noise)
         kept = jnp.where(own | ~new.zero, new.signs, marks.signs)  # others that are zero now are to cross next
         new = new._replace(
             signs=jnp.where(crossed, kept, marks.signs),
@@ -195,7 +197,7 @@ def crossings(problem: Problem, system: System, y0: PyTree, ts: Array, pe: tuple
         return cut((*go_on((walk, record)), found))
 
     walk, record = begin(y0)
-    marks, _ = marked(ts[0], y0, lambda slopes: jnp.abs(slopes) * walk.h)
+    marks, _ = marked(ts[0], y0, lambda slopes: eps ** (2 / 3) * jnp.abs(slopes) * walk.h)
     rests = jnp.any(marks.signs == 0)
     marks = marks._replace(signs=jnp.where(marks.signs == 0, 1, marks.signs))
     walk = walk._replace(marks=marks)
