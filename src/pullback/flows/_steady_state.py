@@ -47,7 +47,8 @@ def steady_state(
         part of the eigenvalues of ∂f/∂y: above zero the state is not stable.
 
     Raises:
-        InputError, ConvergenceError: as `implicit.root` and `odeint`.
+        ConvergenceError: no solution was found, as for `implicit.root`; or the flow was not followed to `settle`.
+        InputError: f changes the form of y; y0 is not finite; options make no sense.
 
     Examples:
         A chemical switch, x' = a - x + x²/(1 + x²): how the state moves with a.

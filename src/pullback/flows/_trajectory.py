@@ -83,8 +83,12 @@ def trajectory(
         max_steps: bound on the number of steps, and of the states that are stored.
         throw: raise if span[1] was not reached; if False, return a `Solution`.
 
+    Returns:
+        A `Trajectory`; or, if not `throw`, a `Solution` of it, as of `odeint`.
+
     Raises:
-        ConvergenceError, InputError: as `odeint`.
+        ConvergenceError: the end was not reached, as for `odeint`.
+        InputError: the input or an option makes no sense, as for `odeint`.
 
     Examples:
         >>> path = trajectory(lambda t, y, p: -y, jnp.asarray(1.0), jnp.array([0.0, 2.0]))
