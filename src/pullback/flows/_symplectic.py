@@ -43,7 +43,7 @@ from pullback.loops import reversible_scan, scan
 
 _THIRD = 4 ** (1 / 3)
 # The outer half of a palindrome, its middle last: parts of a step of order 2 whose product has the order of the key.
-_PARTS = {
+PARTS = {
     2: (1.0,),
     4: (1 / (4 - _THIRD), 1 / (4 - _THIRD), -_THIRD / (4 - _THIRD)),
     6: (
@@ -123,8 +123,8 @@ def symplectic(
     """
     system, energy = _system(hamiltonian)
     q0, p0 = _start(q0, p0)
-    if order not in _PARTS:
-        raise InputError(f"symplectic: order must be one of {sorted(_PARTS)}, got {order!r}.")
+    if order not in PARTS:
+        raise InputError(f"symplectic: order must be one of {sorted(PARTS)}, got {order!r}.")
     if arithmetic not in ("float", "fixed"):
         raise InputError(f"symplectic: arithmetic must be 'float' or 'fixed', got {arithmetic!r}.")
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
@@ -222,7 +222,7 @@ def _unzipped(pairs, like):
 
 def _shifts(order: int) -> list[tuple[bool, float, float]]:
     """(whether it moves q, part of h, time at which it is done as a part of h), for a step."""
-    half = _PARTS[order]
+    half = PARTS[order]
     parts = (*half[:-1], half[-1], *reversed(half[:-1]))
     out: list[tuple[bool, float, float]] = []
     t = 0.0

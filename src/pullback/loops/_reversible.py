@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import PyTree
+from jaxtyping import Array, Int, PyTree
 
 from pullback.core import (
     RESULTS,
@@ -61,7 +61,7 @@ def reversible_scan(
     xs: PyTree = None,
     params: PyTree = None,
     *,
-    length: int | None = None,
+    length: int | Int[Array, ""] | None = None,
     adjoint: Adjoint = Uncompute(),  # noqa: B008
     unroll: int = 2,
     throw: bool = True,
@@ -77,7 +77,8 @@ def reversible_scan(
         init: first state, any pytree.
         xs: arrays with one entry for each step along their first axis; None: the functions are given None.
         params: pytree that all steps share.
-        length: number of steps, needed if `xs` is None.
+        length: number of steps, needed if `xs` is None. A traced one is possible, too: without xs and y_i, and the
+            functions are given the number of the step, 0, 1, …, as x_i.
         adjoint: `Uncompute()`. `Uncompute(checkpoint_every=m)` stores the exact state every m steps: rounding errors
             grow over that many steps only, for 2·length/m stored states.
         unroll: how many steps the loops of reverse mode take at once: less overhead for small states, longer
@@ -94,7 +95,8 @@ def reversible_scan(
     Raises:
         InputError: `inverse` does not undo the first step (outside `jit`; `EquinoxRuntimeError` inside, within
             `core.checks_under_jit`); a function changes the structure, a shape or a dtype of the state; leaves of
-            `xs` of different lengths; neither `xs` nor `length`; another adjoint.
+            `xs` of different lengths; neither `xs` nor `length`; another adjoint; a traced length with `xs`, with
+            outputs or with `checkpoint_every`.
 
     Examples:
         A rotation by `angle` in each step.
@@ -107,10 +109,16 @@ def reversible_scan(
         >>> f"{jax.grad(end)(1e-3):.6f}"  # -1000 sin(1)
         '-841.470985'
     """
-    n = number_of_steps(_NAME, xs, length)
+    count = None
+    if isinstance(length, jax.Array):
+        if xs is not None or not jnp.issubdtype(length.dtype, jnp.integer) or length.ndim:
+            raise InputError(f"{_NAME}: a length that is an array must be one integer, without xs; got {length}.")
+        n, count, xs = 1, length, jnp.zeros(1, length.dtype)
+    else:
+        n = number_of_steps(_NAME, xs, length)
     init, xs, params = jax.tree.map(lambda a: jnp.asarray(a, jnp.result_type(a)), (init, xs, params))
     x0 = first_entry(xs)
-    state, _ = step_shapes(_NAME, step, init, x0, params)
+    state, y = step_shapes(_NAME, step, init, x0, params)
     keeps_form(_NAME, state, init, "the step's state")
     keeps_form(_NAME, jax.eval_shape(inverse, init, x0, params), init, "the inverse's state")
     if n:
@@ -120,9 +128,15 @@ def reversible_scan(
     if not isinstance(adjoint, Uncompute):
         raise InputError(f"{_NAME}: adjoint must be Uncompute(), got {adjoint!r}; for others take scan.")
     every = adjoint.checkpoint_every or n
+    if count is not None and (adjoint.checkpoint_every or jax.tree.leaves(y)):
+        raise InputError(f"{_NAME}: with a traced length there are no outputs y_i, and no checkpoint_every.")
     if non_negative(_NAME, "unroll", unroll) == 0:
         raise InputError(f"{_NAME}: unroll must be positive.")
-    state, ys, error = _in_blocks(system, n, every, unroll, not throw, init, xs, params)
+    if count is None:
+        state, ys, error = _in_blocks(system, n, every, unroll, not throw, init, xs, params)
+    else:
+        n = count
+        state, ys, error = _whole(system, None, unroll, not throw, init, xs, params, count)
     out = system.merge_state(state), system.merge_y(ys)
     if throw:
         return out
@@ -186,8 +200,7 @@ def _in_blocks(system, n, every, unroll, certified, init, xs, params):
     """(last state, ys, round-trip error) with exact states stored between blocks of `every` steps."""
 
     def block(length, x, u):
-        end, ys = _reversible(system.step, system.inverse, unroll, length, False, x, u, params)
-        error = _round_trip_error(system.inverse, length, x, end, u, params) if certified else jnp.zeros(())
+        end, ys, error = _whole(system, length, unroll, certified, x, u, params)
         return end, (ys, error)
 
     if every >= n:
@@ -203,21 +216,39 @@ def _in_blocks(system, n, every, unroll, certified, init, xs, params):
     return state, ys, error
 
 
+def _whole(system, length, unroll, certified, x, us, params, count=None):
+    """(last state, ys, round-trip error) of all steps; `count` of them, if their number is traced."""
+    end, ys = _reversible(system.step, system.inverse, unroll, length, False, x, us, params, count)
+    error = _round_trip_error(system.inverse, length, x, end, us, params, count) if certified else jnp.zeros(())
+    return end, ys, error
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2, 3, 4))
-def _reversible(step, inverse, unroll, length, reverse, x0, us, p):
+def _reversible(step, inverse, unroll, length, reverse, x0, us, p, count):
     del inverse
-    return jax.lax.scan(lambda x, u: step(x, u, p), x0, us, length, reverse=reverse, unroll=unroll if reverse else 1)
+    return _loop(step, unroll if reverse else 1, length, reverse, x0, us, p, count)
+
+
+def _loop(step, unroll, length, reverse, x0, us, p, count):
+    """A scan; of a traced number of steps, to each of which its own number is given."""
+    if count is None:
+        return jax.lax.scan(lambda x, u: step(x, u, p), x0, us, length, reverse=reverse, unroll=unroll)
+
+    def advance(k, x):
+        return step(x, _Split(us.inexact, [count - 1 - k if reverse else k]), p)[0]
+
+    return jax.lax.fori_loop(0, count, advance, vary_like(x0, us, p, count)), _Split([], [])
 
 
 @partial(_reversible.defjvp, symbolic_zeros=True)
 def _reversible_jvp(step, inverse, unroll, length, reverse, primals, tangents):
-    x0, us, p = primals
+    x0, us, p, count = primals
     if is_varying(x0.rest):
         raise InputError(
             f"{_NAME}: inside jax.shard_map JAX has no derivatives of loops whose state holds integers or keys. Use "
             "jax.shard_map(..., check_vma=False)."
         )
-    end, ys = _reversible(step, inverse, unroll, length, reverse, x0, us, p)
+    end, ys = _reversible(step, inverse, unroll, length, reverse, x0, us, p, count)
     dx0 = instantiated(tangents[0].inexact, x0.inexact)
     us, dus, whole_us = _live(us, tangents[1])
     p, dp, whole_p = _live(p, tangents[2])
@@ -225,7 +256,7 @@ def _reversible_jvp(step, inverse, unroll, length, reverse, primals, tangents):
     tangent_scan, adjoint_scan = (
         partial(f, step, inverse, unroll, length, reverse) for f in (_tangent_scan, _adjoint_scan)
     )
-    dend, dys = linear_map(tangent_scan, adjoint_scan, (x0, end, us, p), (dx0, dus, dp))
+    dend, dys = linear_map(tangent_scan, adjoint_scan, (x0, end, us, p, count), (dx0, dus, dp))
     return (end, ys), (_with_zeros(dend, end), _with_zeros(dys, ys))
 
 
@@ -251,7 +282,7 @@ def _live(split: _Split, tangents: _Split) -> tuple[_Split, list, Callable[[_Spl
 
 
 def _tangent_scan(step, inverse, unroll, length, reverse, residuals, tangents):
-    x0, _, us, p = residuals
+    x0, _, us, p, count = residuals
     dx0, dus, dp = tangents
 
     def step_tangent(x, u, p):
@@ -265,12 +296,12 @@ def _tangent_scan(step, inverse, unroll, length, reverse, residuals, tangents):
         return _Split((x.inexact, dx.inexact), x.rest)
 
     pairs = (_Split((a.inexact, da), a.rest) for a, da in ((x0, dx0), (us, dus), (p, dp)))
-    end, dys = _reversible(step_tangent, inverse_tangent, unroll, length, reverse, *pairs)
+    end, dys = _reversible(step_tangent, inverse_tangent, unroll, length, reverse, *pairs, count)
     return end.inexact[1], dys.inexact
 
 
 def _adjoint_scan(step, inverse, unroll, length, reverse, residuals, cotangents):
-    _, end, us, p = residuals
+    _, end, us, p, count = residuals
     ct_end, ct_ys = cotangents
 
     def step_adjoint(c, u, p):
@@ -292,7 +323,7 @@ def _adjoint_scan(step, inverse, unroll, length, reverse, residuals, cotangents)
 
     start = _Split((end.inexact, ct_end, jax.tree.map(jnp.zeros_like, p.inexact)), end.rest)
     us = _Split((us.inexact, ct_ys), us.rest)
-    first, ct_us = _reversible(step_adjoint, inverse_adjoint, unroll, length, not reverse, start, us, p)
+    first, ct_us = _reversible(step_adjoint, inverse_adjoint, unroll, length, not reverse, start, us, p, count)
     _, lam, g = first.inexact
     return lam, ct_us.inexact, g
 
@@ -331,10 +362,10 @@ def _check_inverse(step, inverse, init, x0, params):
     return error_if(init, wrong, f"{message}.") if are_checked_under_jit() else init
 
 
-def _round_trip_error(inverse, length, x0, end, us, p):
+def _round_trip_error(inverse, length, x0, end, us, p, count):
     """How far n inverse steps from `end` miss `x0`."""
     x0, end, us, p = jax.lax.stop_gradient((x0, end, us, p))
-    back, _ = jax.lax.scan(lambda x, u: (inverse(x, u, p), None), end, us, length, reverse=True)
+    back, _ = _loop(lambda x, u, p: (inverse(x, u, p), None), 1, length, True, end, us, p, count)
     return _distance(back, x0, end)
 
 
