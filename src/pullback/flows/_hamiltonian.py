@@ -57,8 +57,8 @@ class PiecewiseConstant(eqx.Module):
         Raises:
             InputError: not one more time than values; times that do not increase.
         """
-        self.times = jnp.asarray(times, result_type(times, float))
-        self.values = jnp.asarray(values, result_type(values, float))
+        times, values = jnp.asarray(times), jnp.asarray(values)
+        self.times, self.values = (a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in (times, values))
         if self.times.ndim != 1 or self.values.ndim < 1 or len(self.times) != len(self.values) + 1:
             raise InputError(
                 f"PiecewiseConstant: n values need n + 1 times, got shapes {self.values.shape} and {self.times.shape}."
@@ -78,18 +78,18 @@ class Family(NamedTuple):
     """H as a function of time.
 
     Attributes:
-        combine: (weights, times, params) -> Σ_j w_j H(t_j).
+        combine: (weights, times, params, at=None) -> Σ_j w_j H(t_j); drives that jump are taken at the time `at`.
         dense: whether this is a matrix.
         constant: whether H does not depend on the time, but at jumps.
         jumps: times at which a drive jumps.
         parts: (operators, (t, params) -> their coefficients), of a sum of drives.
     """
 
-    combine: Callable[[Sequence[ArrayLike], Sequence[Array], PyTree], Linear]
+    combine: Callable[..., Linear]
     dense: bool
     constant: bool
     jumps: tuple[Array, ...] = ()
-    parts: tuple[list[Linear], Callable[[Array, PyTree], list[Array]]] | None = None
+    parts: tuple[list[Linear], Callable[..., list[Array]]] | None = None
 
 
 def family(H: Any, psi: Array, t: Array, params: PyTree) -> Family:
@@ -119,12 +119,12 @@ def applied(a: Linear, psi: Array) -> Array:
 
 def _constant(a: Linear) -> Family:
     if callable(a):
-        return Family(lambda w, times, params: _weighted([sum(w)], [a]), False, True)
-    return Family(lambda w, times, params: _times(sum(w), a), True, True)
+        return Family(lambda w, times, params, at=None: _weighted([sum(w)], [a]), False, True)
+    return Family(lambda w, times, params, at=None: _times(sum(w), a), True, True)
 
 
 def _of_products(H: Callable) -> Family:
-    def combine(weights, times, params):
+    def combine(weights, times, params, at=None):
         return _weighted(weights, [lambda u, t=t: H(t, u, params) for t in times])
 
     return Family(combine, False, False)
@@ -134,7 +134,7 @@ def _of_time(H: Callable, psi: Array, t: Array, params: PyTree) -> Family:
     dense = []
     jax.eval_shape(lambda t, p: dense.append(not callable(_linear(H(t, p), psi))), t, params)
 
-    def combine(weights, times, params):
+    def combine(weights, times, params, at=None):
         return _weighted(weights, [_linear(H(t, params), psi) for t in times])
 
     return Family(combine, dense[0], False)
@@ -155,11 +155,12 @@ def _driven(H: Sequence, psi: Array) -> Family:
     dense = not any(map(callable, parts))
     stacked = jnp.stack([jnp.asarray(a, result_type(*parts)) for a in parts]) if dense else None
 
-    def coefficients(t, params):
-        return [jnp.ones((), t.dtype)] * len(fixed) + [_number(f(t, params)) for f in drives]
+    def coefficients(t, params, at=None):
+        times = [t if at is None or not isinstance(f, PiecewiseConstant) else at for f in drives]
+        return [jnp.ones((), t.dtype)] * len(fixed) + [_number(f(s, params)) for f, s in zip(drives, times)]
 
-    def combine(weights, times, params):
-        columns = zip(*(coefficients(t, params) for t in times), strict=True)
+    def combine(weights, times, params, at=None):
+        columns = zip(*(coefficients(t, params, at) for t in times), strict=True)
         c = [sum(_times(w, x) for w, x in zip(weights, column, strict=True)) for column in columns]
         if stacked is None:
             return _weighted(c, parts)

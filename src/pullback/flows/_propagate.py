@@ -27,15 +27,14 @@ from pullback.core import (
     Uncompute,
     by_throw,
     complex_dtype,
-    error_if,
     hoist,
     refuse_half,
-    result_type,
     vary_like,
     whole_number,
 )
 from pullback.flows._hamiltonian import Family, family
 from pullback.flows._spectrum import facts_of, hermitian
+from pullback.flows._times import check_times, monotonic
 from pullback.flows._unitary import (
     Chebyshev,
     CommutatorFree,
@@ -88,8 +87,8 @@ class _Flow(NamedTuple):
 @by_throw
 def propagate(
     H: Any,
-    psi0: Inexact[ArrayLike, "*state"],
-    ts: Float[ArrayLike, " times"],
+    psi0: ArrayLike,
+    ts: ArrayLike,
     params: PyTree = None,
     *,
     method: Method | None = None,
@@ -338,7 +337,10 @@ def _splitting(method: SplitOperator, H: Any, psi0: Array, ts: Array, params: Py
 
 def _start(psi0: Any, ts: Any) -> tuple[Array, Array]:
     """Both as arrays of one precision."""
-    psi0, ts = jnp.asarray(psi0), jnp.asarray(ts)
+    try:
+        psi0, ts = jnp.asarray(psi0), jnp.asarray(ts)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"propagate: psi0 and ts must be arrays of numbers: {error}") from error
     if not jnp.issubdtype(psi0.dtype, jnp.number) or psi0.size == 0:
         raise InputError(f"propagate: psi0 must be an array of numbers, got {psi0.dtype}{list(psi0.shape)}.")
     if not jnp.issubdtype(psi0.dtype, jnp.inexact):
@@ -349,25 +351,7 @@ def _start(psi0: Any, ts: Any) -> tuple[Array, Array]:
     ts = ts.astype(psi0.real.dtype)
     if not isinstance(psi0, Tracer) and not np.isfinite(np.asarray(psi0)).all():
         raise InputError("propagate: psi0 contains NaN or infinite entries.")
-    steps = jnp.diff(ts)
-    if isinstance(ts, Tracer):
-        monotonic = jnp.all(steps > 0) | jnp.all(steps < 0)
-        psi0 = error_if(psi0, ~monotonic, "propagate: ts must increase or decrease, and be finite.")
-    return psi0, ts
-
-
-def check_times(name: str, ts: Array) -> None:
-    """Refuses what are no times.
-
-    Raises:
-        InputError: fewer than two, not in one axis; not monotonic or not finite, where they can be seen.
-    """
-    if ts.ndim != 1 or len(ts) < 2:
-        raise InputError(f"{name}: ts must be two times or more in one axis, got the shape {ts.shape}.")
-    if not isinstance(ts, Tracer):
-        steps = np.diff(np.asarray(ts))
-        if not (np.all(steps > 0) or np.all(steps < 0)) or not np.isfinite(steps).all():
-            raise InputError(f"{name}: ts must increase, or decrease, from each time to the next, and be finite.")
+    return monotonic("propagate", psi0, ts), ts
 
 
 def _check_options(rtol, steps, step_size, max_steps) -> int | None:

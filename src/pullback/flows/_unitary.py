@@ -17,7 +17,7 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, ArrayLike, PyTree
 
 from pullback.core import InputError
 from pullback.flows._hamiltonian import Family, applied
@@ -27,7 +27,7 @@ from pullback.flows._symplectic import PARTS
 from pullback.linalg import funmh
 
 Step = Callable[[Array, Array, Array, PyTree], Array]  # (psi, t, h, params) -> psi
-Bounds = tuple[Array, Array] | None  # of the spectrum of an H that is no matrix
+Bounds = tuple[ArrayLike, ArrayLike] | None  # of the spectrum of an H that is no matrix
 
 _ROOT = 3**0.5 / 6
 _NODES = {2: (0.5,), 4: (0.5 - _ROOT, 0.5 + _ROOT), 6: (0.5 - 15**0.5 / 10, 0.5, 0.5 + 15**0.5 / 10)}
@@ -201,7 +201,7 @@ def _generator(H: Family, weights: Sequence[Array], times: Sequence[Array], para
     if not callable(a):
         return _of_matrix(a)
     assert bounds is not None
-    low, high = bounds
+    low, high = (jnp.asarray(b) for b in bounds)
     radius = sum(jnp.abs(w) for w in weights) * (high - low) / 2
     return Generator(lambda u: applied(a, u), sum(weights) * (low + high) / 2, radius)
 
