@@ -177,3 +177,27 @@ def test_a_loop_that_forgets_its_start_and_one_that_overflows_say_so():
         lambda x, _, p: (x * p, None), lambda x, _, p: x / p, jnp.asarray(1.0), None, 1e30, length=20, throw=False
     )
     assert found.result == RESULTS.nonfinite and not found.converged
+
+
+def test_a_traced_number_of_steps():
+    """Each step is given its number; the number differs between members of a batch."""
+
+    def turned(angle, n):
+        def turn(x, i, angle):
+            return x * jnp.exp(1j * angle * jnp.cos(i)), None
+
+        def back(x, i, angle):
+            return x * jnp.exp(-1j * angle * jnp.cos(i))
+
+        return reversible_scan(turn, back, 1 + 0j, None, angle, length=n)[0].real
+
+    counts = jnp.array([3, 7, 0])
+    values, slopes = jax.jit(jax.vmap(jax.value_and_grad(turned), (None, 0)))(0.3, counts)
+    sums = np.array([np.cos(np.arange(n)).sum() for n in (3, 7, 0)])
+    np.testing.assert_allclose(values, np.cos(0.3 * sums), rtol=1e-14)
+    np.testing.assert_allclose(slopes, -sums * np.sin(0.3 * sums), rtol=1e-12)
+    second = jax.jit(jax.grad(jax.grad(turned)))(0.3, counts[1])
+    np.testing.assert_allclose(second, -(sums[1] ** 2) * np.cos(0.3 * sums[1]), rtol=1e-12)
+    step = lambda x, i, p: (x, x)  # noqa: E731
+    with pytest.raises(InputError, match="no outputs"):
+        reversible_scan(step, lambda x, i, p: x, 1.0, length=counts[0])

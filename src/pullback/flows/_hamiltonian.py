@@ -24,6 +24,7 @@ from jax.experimental import sparse
 from jaxtyping import Array, ArrayLike, Float, Inexact, PyTree
 
 from pullback.core import InputError, result_type
+from pullback.flows._times import Numbers
 from pullback.krylov._operators import as_function
 
 Linear = Array | Callable[[Array], Array]  # a matrix, or a function of a vector
@@ -51,7 +52,7 @@ class PiecewiseConstant(eqx.Module):
     times: Float[Array, " m"]
     values: Inexact[Array, "n *shape"]
 
-    def __init__(self, times: ArrayLike, values: ArrayLike):
+    def __init__(self, times: Numbers, values: Numbers):
         """The drive.
 
         Raises:

@@ -34,7 +34,7 @@ from pullback.core import (
 )
 from pullback.flows._hamiltonian import Family, family
 from pullback.flows._spectrum import facts_of, hermitian
-from pullback.flows._times import check_times, monotonic
+from pullback.flows._times import Numbers, check_times, monotonic
 from pullback.flows._unitary import (
     Chebyshev,
     CommutatorFree,
@@ -87,15 +87,15 @@ class _Flow(NamedTuple):
 @by_throw
 def propagate(
     H: Any,
-    psi0: ArrayLike,
-    ts: ArrayLike,
+    psi0: Numbers,
+    ts: Numbers,
     params: PyTree = None,
     *,
     method: Method | None = None,
     rtol: float = 1e-8,
     steps: int | None = None,
     step_size: ArrayLike | None = None,
-    jumps: ArrayLike = (),
+    jumps: Numbers = (),
     adjoint: Adjoint = Uncompute(),  # noqa: B008
     max_steps: int = 10**7,
     throw: bool = True,
@@ -114,9 +114,9 @@ def propagate(
             functions are given it as it is, of any shape.
         ts: times, increasing or decreasing.
         params: any pytree.
-        method: `Magnus(2 | 4 | 6)`, for matrices; `CommutatorFree(2 | 4)`; `SplitOperator(2 | 4 | 6 | 8)`; `Chebyshev()`,
-            `Taylor()`, `Eigh()`, which say how exponentials are computed. None: `Eigh()` for a constant matrix,
-            `Magnus(4)` for any other, `CommutatorFree(4)` without a matrix.
+        method: `Magnus(2 | 4 | 6)`, for matrices; `CommutatorFree(2 | 4)`; `SplitOperator(2 | 4 | 6 | 8)`;
+            `Chebyshev()`, `Taylor()`, `Eigh()`, which say how exponentials are computed. None: `Eigh()` for a constant
+            matrix, `Magnus(4)` for any other, `CommutatorFree(4)` without a matrix.
         rtol: the number of steps is raised until the estimated error of the last state, relative to its norm, is less.
         steps: so many steps between two times, instead.
         step_size: steps of this length (a little less, so that they end at ts), instead.
@@ -241,8 +241,11 @@ def _states(flow: _Flow, psi0, ts, jumps, sizes, adjoint: Adjoint, steps: int | 
         edges, before = _grid(a, b, jumps, size)
         shared, back = (consts, edges, before), jnp.zeros((), ts.dtype)
         which = {"xs": jnp.arange(steps)} if static else {"length": before[-1]}
+        which |= {"adjoint": adjoint, "throw": not certified}
         if isinstance(adjoint, Uncompute):
-            found = reversible_scan(forward, backward, psi, params=shared, adjoint=adjoint, throw=not certified, **which)
+            found = reversible_scan(
+                forward, backward, psi, params=shared, adjoint=adjoint, throw=not certified, **which
+            )
             if isinstance(found, Solution):
                 found, back = found.value, found.residual.astype(ts.dtype)
             psi = found[0]
@@ -288,7 +291,9 @@ def _by_tolerance(system: _System, flow: _Flow, psi0, spans, jumps: int, rtol, m
         new = flow.last(jnp.broadcast_to(span / (n * factor), spans.shape))
         return n * factor, new, (_distance(old, new) / (factor**system.order - 1)).astype(real)
 
-    begin = vary_like((first, flow.last(jnp.broadcast_to(span / first, spans.shape)), jnp.full_like(first, jnp.inf)), psi0)
+    begin = vary_like(
+        (first, flow.last(jnp.broadcast_to(span / first, spans.shape)), jnp.full_like(first, jnp.inf)), psi0
+    )
     n, _, error = jax.lax.while_loop(unfinished, refined, begin)
     return jnp.broadcast_to(span / n, spans.shape), error, error <= rtol
 

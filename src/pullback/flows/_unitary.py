@@ -4,7 +4,8 @@ r"""Steps of iψ' = H(t) ψ: products of exponentials of Hermitian generators.
     commutator-free   exp(−ih (a H_1 + b H_2)) exp(−ih (b H_1 + a H_2)),   a, b = 1/4 ∓ √3/6,
     splitting         Π_k exp(−i d_k h V/2) exp(−i d_k h T) exp(−i d_k h V/2),   V at the middle of each,
 
-with H_1, H_2 at the Gauss points of the step. All are symmetric in time: a step from t + h by −h undoes one from t by h.
+with H_1, H_2 at the Gauss points of the step. All are symmetric in time: a step from t + h by −h undoes one from t
+by h.
 
 Sources: S. Blanes, F. Casas, J. A. Oteo, J. Ros, Phys. Rep. 470, 151 (2009); A. Alvermann, H. Fehske, J. Comput. Phys.
 230, 5930 (2011); M. D. Feit, J. A. Fleck, A. Steiger, J. Comput. Phys. 47, 412 (1982); coefficients of the splitting as
@@ -76,7 +77,7 @@ class Magnus(eqx.Module):
     """
 
     order: Literal[2, 4, 6] = eqx.field(default=4, static=True)
-    exponential: Exponential = Chebyshev()  # noqa: RUF009
+    exponential: Exponential = Chebyshev()
 
     def __check_init__(self):
         _one_of("Magnus", self.order, (2, 4, 6))
@@ -91,7 +92,7 @@ class CommutatorFree(eqx.Module):
     """
 
     order: Literal[2, 4] = eqx.field(default=4, static=True)
-    exponential: Exponential = Chebyshev()  # noqa: RUF009
+    exponential: Exponential = Chebyshev()
 
     def __check_init__(self):
         _one_of("CommutatorFree", self.order, (2, 4))
@@ -100,8 +101,8 @@ class CommutatorFree(eqx.Module):
 class SplitOperator(eqx.Module):
     """For H = T + V on a grid, with T diagonal after a Fourier transform: H is the pair (T, V).
 
-    T: kinetic energies at the wave numbers in the order of `jnp.fft.fftfreq`, V: potential energies on the grid, both of
-    the shape of the state, of any dimension. Each an array, or a function of (t, params) that returns one.
+    T: kinetic energies at the wave numbers in the order of `jnp.fft.fftfreq`, V: potential energies on the grid, both
+    of the shape of the state, of any dimension. Each an array, or a function of (t, params) that returns one.
 
     Attributes:
         order: 2, 4, 6 or 8: 1, 5, 9 or 15 pairs of Fourier transforms a step.
@@ -120,7 +121,7 @@ def series_step(method: Magnus | CommutatorFree, H: Family, bounds: Bounds) -> S
         InputError: the method is for matrices, and H is none.
     """
     exponential, order = method.exponential, method.order
-    if not H.dense and (isinstance(method, Magnus) and order > 2 or isinstance(exponential, Eigh)):
+    if not H.dense and ((isinstance(method, Magnus) and order > 2) or isinstance(exponential, Eigh)):
         raise InputError(
             f"propagate: {method} needs an H that is a matrix. For products take CommutatorFree(4), or write H as "
             "model.matrix()."

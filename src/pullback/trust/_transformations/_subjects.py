@@ -237,6 +237,51 @@ def _flows():
 
         return of
 
+    x, z = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[1.0, 0.0], [0.0, -1.0]])
+
+    def as_state(psi):
+        return jax.lax.complex(psi, 0.3 * psi[::-1])
+
+    def sweep(t, p):
+        return (p * t).astype(p.dtype) * jnp.asarray(z, p.dtype) + jnp.asarray(x, p.dtype)
+
+    def propagated(psi, ts, p):
+        times = jnp.sort(jnp.abs(ts)) / 2
+        return pb.flows.propagate(sweep, as_state(psi), times, p, steps=2)
+
+    def by_products(psi, ts, p):
+        times = jnp.sort(jnp.abs(ts)) / 2
+        method = pb.flows.Chebyshev((-2.0, 2.0))
+        return pb.flows.propagate(
+            lambda t, u, p: sweep(t, p).astype(u.dtype) @ u, as_state(psi), times, p, method=method, step_size=0.3
+        )
+
+    def grid_state(psi, p):
+        parts = jnp.asarray([0.0, 0.4], p.dtype), lambda t, p: p * t * jnp.asarray([0.3, -0.2], p.dtype)
+        times = jnp.asarray([0.0, 0.5], p.dtype)
+        return pb.flows.propagate(parts, as_state(psi), times, p, method=pb.flows.SplitOperator(2), steps=2)
+
+    def opened(psi, p):
+        jump = jnp.asarray([[0.0, 0.6], [0.0, 0.0]], p.dtype)
+        return pb.flows.lindblad(p * jnp.asarray(x, p.dtype), [jump], as_state(psi), jnp.asarray([0.0, 0.7], p.dtype))
+
+    def jumping(psi, p):
+        jump = jnp.asarray([[0.0, 0.6], [0.0, 0.0]], p.dtype)
+        state, times = as_state(psi), jnp.asarray([0.0, 0.2], p.dtype)
+        state = state / jnp.sqrt(jnp.sum(jnp.abs(state) ** 2)).astype(state.dtype)
+        H = p * jnp.asarray(x, p.dtype)
+        psi = pb.flows.trajectories(H, [jump], state, times, jax.random.key(0), n=2, steps=2)
+        return jnp.abs(psi) ** 2
+
+    def noisy(method):
+        def of(y, dw, p):
+            times = jnp.asarray([0.0, 0.5], y.dtype)
+            drift, diffusion = (lambda t, y, p: -p * y), (lambda t, y, p: p * jnp.sin(y))
+            dw = jnp.stack([dw[:2], dw[2:]])
+            return pb.flows.sdeint(drift, diffusion, y, times, dw, p, method=method, steps=2)
+
+        return of
+
     grid = {
         "float32": "the grid of integers is for double precision",
         "shard_map": "JAX has no derivatives of loops with integers in their state there: check_vma=False",
@@ -254,6 +299,13 @@ def _flows():
         Subject("flows.steady_state", balance, (_POINTS,)),
         Subject("flows.symplectic", split("float"), (_POINTS, _POINTS, np.array(0.8))),
         Subject("flows.symplectic, fixed", split("fixed"), (_POINTS, _POINTS, np.array(0.8)), cannot=grid),
+        Subject("flows.propagate", propagated, (_POINTS, _B, np.array(0.8))),
+        Subject("flows.propagate, products", by_products, (_POINTS, _B, np.array(0.8))),
+        Subject("flows.propagate, splitting", grid_state, (_POINTS, np.array(0.8))),
+        Subject("flows.lindblad", opened, (_POINTS, np.array(0.8))),
+        Subject("flows.trajectories", jumping, (_POINTS, np.array(0.8))),
+        Subject("flows.sdeint", noisy(pb.flows.Heun()), (_POINTS, _B, np.array(0.8))),
+        Subject("flows.sdeint, reversible", noisy(pb.flows.ReversibleHeun()), (_POINTS, _B, np.array(0.8))),
     )  # fmt: skip
 
 
