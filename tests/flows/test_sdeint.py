@@ -80,6 +80,7 @@ def test_all_modes(method, adjoint):
     check_derivatives(ends, jnp.array([0.3, 1.2]), dw, (0.4, 0.7), 0.1, samples=1, modes=modes, throw=True)
 
 
+@pytest.mark.slow
 def test_reversible_memory():
     """The path is made from its key again on the way back: no states, no increments."""
     steps = 2000

@@ -10,7 +10,7 @@ number of drives.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -115,7 +115,8 @@ def family(H: Any, psi: Array, t: Array, params: PyTree) -> Family:
 
 def applied(a: Linear, psi: Array) -> Array:
     """A ψ, in the dtype of ψ."""
-    return a(psi).astype(psi.dtype) if callable(a) else a.astype(psi.dtype) @ psi
+    out: Any = a(psi) if callable(a) else a.astype(psi.dtype) @ psi
+    return out.astype(psi.dtype)
 
 
 def _constant(a: Linear) -> Family:
@@ -178,7 +179,7 @@ def _linear(operator: Any, psi: Array) -> Linear:
     if callable(operator) and not hasattr(operator, "in_structure"):
         return operator  # of arrays as they are
     if callable(operator) or isinstance(operator, lx.AbstractLinearOperator):
-        apply = as_function("propagate", operator)
+        apply: Any = as_function("propagate", operator)
         return jax.vmap(apply, 1, 1) if psi.ndim == 2 else apply
     if scipy.sparse.issparse(operator) or isinstance(operator, sparse.JAXSparse):
         return as_function("propagate", operator)
@@ -198,9 +199,12 @@ def _linear(operator: Any, psi: Array) -> Linear:
 
 
 def _weighted(weights: Sequence[Any], parts: Sequence[Linear]) -> Linear:
+    def total(matrices: Iterable[Any]) -> Any:
+        return sum(_times(w, a) for w, a in zip(weights, matrices, strict=True))
+
     if not any(map(callable, parts)):
-        return sum(_times(w, a) for w, a in zip(weights, parts, strict=True))
-    return lambda u: sum(_times(w, applied(a, u)) for w, a in zip(weights, parts, strict=True))
+        return total(parts)
+    return lambda u: total(applied(a, u) for a in parts)
 
 
 def _number(x: Any) -> Array:

@@ -36,6 +36,7 @@ from pullback.core import (
     complex_dtype,
     error_if,
     refuse_half,
+    vary_like,
     whole_number,
 )
 from pullback.flows._hamiltonian import Family, family
@@ -118,7 +119,7 @@ def lindblad(
     residual, steps, result = jnp.zeros((), ts.dtype), jnp.asarray(len(edges) - 1), RESULTS.successful
     if constant and len(rho0) <= _SMALL:
 
-        def piece(rho, ends):
+        def exponential(rho, ends):
             a, b = ends
             moved = (a + b) / 2
             columns = jax.vmap(lambda e: slope(moved, e).ravel())(
@@ -127,7 +128,7 @@ def lindblad(
             rho = (expm((b - a).astype(rho.dtype) * columns.T) @ rho.ravel()).reshape(rho.shape)
             return rho, rho
 
-        _, rhos = scan(piece, rho0, (edges[:-1], edges[1:]))
+        _, rhos = scan(exponential, rho0, (edges[:-1], edges[1:]))
         rhos = jnp.concatenate([rho0[None], rhos])
     elif not at:
         found = odeint(lambda t, rho, _: slope(t, rho), rho0, ts, throw=False, **options)
@@ -245,6 +246,7 @@ def trajectories(
         return state, state[:2]
 
     begin = jnp.broadcast_to(psi0, (n, *psi0.shape)), jnp.zeros(n, ts.dtype), jnp.zeros((), ts.dtype)
+    begin = vary_like(begin, ts, key, jax.eval_shape(lambda t: _matrices(H_of, rates_of, t, params, psi0), ts[0]))
     keys = jax.random.split(key, len(ts) - 1)
     (_, _, likely), (psis, logs) = jax.lax.scan(interval, begin, (ts[:-1], ts[1:], keys))
     psis = psis * jnp.exp((logs - jax.lax.stop_gradient(logs)) / 2)[..., None].astype(psis.dtype)

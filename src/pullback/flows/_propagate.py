@@ -28,6 +28,7 @@ from pullback.core import (
     by_throw,
     complex_dtype,
     hoist,
+    is_varying,
     refuse_half,
     vary_like,
     whole_number,
@@ -161,6 +162,7 @@ def propagate(
         exponential = method.exponential
         facts = facts_of(found, psi0, ts, jumps, params, getattr(exponential, "bounds", None))
         psi0 = hermitian(psi0, facts)
+        _refuse_varying((psi0, ts, facts.radius))
         if found.constant and isinstance(exponential, Eigh) and not len(jumps) and steps is step_size is None:
             return _by_eigenvalues(found, psi0, ts, params, throw)
         step = series_step(method, found, facts.bounds)
@@ -209,6 +211,7 @@ def _flow(system: _System, psi0: Array, ts: Array, jumps: Array, params: PyTree)
     size = jnp.abs(ts[1] - ts[0])
     edges, before = _grid(ts[0], ts[1], jumps, size)
     closed, consts, _ = hoist(move, psi0, before[0], jnp.ones((), ts.dtype), edges, before)
+    _refuse_varying((consts, psi0, ts))
     fixed = jax.lax.stop_gradient((consts, psi0, ts, jumps))
 
     def last(sizes):
@@ -240,14 +243,13 @@ def _states(flow: _Flow, psi0, ts, jumps, sizes, adjoint: Adjoint, steps: int | 
         (((a, b), size),), (consts, jumps) = us, p
         edges, before = _grid(a, b, jumps, size)
         shared, back = (consts, edges, before), jnp.zeros((), ts.dtype)
-        which = {"xs": jnp.arange(steps)} if static else {"length": before[-1]}
-        which |= {"adjoint": adjoint, "throw": not certified}
+        which: dict[str, Any] = {"xs": jnp.arange(steps)} if static else {"length": before[-1]}
         if isinstance(adjoint, Uncompute):
             found = reversible_scan(
                 forward, backward, psi, params=shared, adjoint=adjoint, throw=not certified, **which
             )
             if isinstance(found, Solution):
-                found, back = found.value, found.residual.astype(ts.dtype)
+                found, back = found.value, jnp.asarray(found.residual, ts.dtype)
             psi = found[0]
         else:
             psi, _ = scan(lambda psi, i: forward(psi, i, shared), psi, which["xs"], adjoint=adjoint)
@@ -300,7 +302,8 @@ def _by_tolerance(system: _System, flow: _Flow, psi0, spans, jumps: int, rtol, m
 
 def _by_eigenvalues(H: Family, psi0: Array, ts: Array, params: PyTree, throw: bool):
     """exp(−iHt) of a constant matrix, from one decomposition."""
-    found = spectral(H.combine((1.0,), (ts[0],), params))
+    matrix: Any = H.combine((1.0,), (ts[0],), params)
+    found = spectral(matrix)
 
     def at(t):
         return found.apply(lambda w: jnp.exp(-1j * (t - ts[0]) * w.astype(ts.dtype)).astype(psi0.dtype)) @ psi0
@@ -370,13 +373,23 @@ def _check_options(rtol, steps, step_size, max_steps) -> int | None:
     return steps
 
 
+def _refuse_varying(tree: PyTree) -> None:
+    """Refuses what JAX types by the axes of a mesh.
+
+    Raises:
+        InputError: naming the way out.
+    """
+    if is_varying(tree):
+        raise InputError("propagate: JAX's checks inside jax.shard_map do not pass here: use check_vma=False.")
+
+
 def _norms(psi: Array, columns: bool) -> Array:
     return jnp.sqrt(jnp.sum(jnp.abs(psi) ** 2, axis=0 if columns else None))
 
 
 def _drift(ys: Array, columns: bool) -> Array:
     norms = jax.vmap(partial(_norms, columns=columns))(ys)
-    return jnp.max(jnp.abs(norms / jnp.where(norms[0] == 0, 1, norms[0]) - 1) * (norms[0] > 0))
+    return jnp.max(jnp.where(norms[0] == 0, 0, jnp.abs(norms / jnp.where(norms[0] == 0, 1, norms[0]) - 1)))
 
 
 def _distance(a: Array, b: Array) -> Array:

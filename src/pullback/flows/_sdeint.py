@@ -81,17 +81,17 @@ def sdeint(
 
         >>> trap = lambda t, x, k: -k * x
         >>> noise = lambda t, x, k: jnp.sqrt(2.0) * jnp.ones_like(x)
-        >>> end = lambda x: sdeint(trap, noise, x, [0.0, 3.0], jax.random.key(0), 1.0, method=Heun(), steps=1000)[-1]
-        >>> f"{jax.grad(end)(0.2):.5f}"  # e^{-3}
-        '0.04979'
+        >>> end = lambda x: sdeint(trap, noise, x, [0.0, 3.0], jax.random.key(0), 1.0, method=diffrax.Heun(), steps=100)[-1]
+        >>> f"{jax.grad(end)(0.2):.4f}"  # e^{-3}
+        '0.0498'
     """
-    y0, ts = _start(y0, ts)
+    start, ts = _start(y0, ts)
     if (steps := whole_number("sdeint", "steps", steps)) < 1:
         raise InputError(f"sdeint: steps must be positive, got {steps}.")
     if not isinstance(method, SCHEMES):
         names = ", ".join(scheme.__name__ for scheme in SCHEMES)
         raise InputError(f"sdeint: method={method!r}; give one of {names}, such as flows.Heun().")
-    drift, diffusion, diagonal, noise = _checked(drift, diffusion, y0, ts, params)
+    drift, diffusion, diagonal, noise = _checked(drift, diffusion, start, ts, params)
     if isinstance(method, diffrax.ItoMilstein) and not diagonal:
         raise InputError("sdeint: Milstein's scheme is for a diffusion of the shape of y; take Euler or Heun.")
     if adjoint is None:
@@ -111,7 +111,7 @@ def sdeint(
     def advance(state, given, p):
         t, h, i = given
         dw = increment(t, t + h, i).astype(noise.dtype)
-        h = h.astype(y0.dtype)
+        h = h.astype(start.dtype)
         if isinstance(method, diffrax.ReversibleHeun):
             y, other = state
             first = f(t, other, p) * h + g(t, other, p, dw)
@@ -130,7 +130,7 @@ def sdeint(
     def back(state, given, p):
         t, h, i = given
         dw = increment(t, t + h, i).astype(noise.dtype)
-        h = h.astype(y0.dtype)
+        h = h.astype(start.dtype)
         y, other = state
         last = f(t + h.real, other, p) * h + g(t + h.real, other, p, dw)
         before = y + y - other - last
@@ -147,10 +147,10 @@ def sdeint(
             state, _ = scan(lambda state, given: advance(state, given, params), state, xs, adjoint=adjoint)
         return state, state[0]
 
-    begin = (y0, y0) if isinstance(method, diffrax.ReversibleHeun) else (y0,)
+    begin = (start, start) if isinstance(method, diffrax.ReversibleHeun) else (start,)
     ts = jax.lax.stop_gradient(ts)
     _, ys = jax.lax.scan(interval, begin, (ts[:-1], ts[1:], jnp.arange(len(ts) - 1)))
-    ys = jnp.concatenate([y0[None], ys])
+    ys = jnp.concatenate([start[None], ys])
     finite = jnp.isfinite(jax.lax.stop_gradient(ys)).all()
     text = "sdeint: a state became NaN or infinite; take more steps, or see where drift and diffusion are finite."
     if not isinstance(finite, Tracer):

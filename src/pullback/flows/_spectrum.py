@@ -4,7 +4,7 @@ At a few times, or between all jumps if it is constant there; without derivative
 their rows, other operators by a short Lanczos recurrence, sums of drives by the spectra of their parts.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +61,7 @@ def hermitian(psi: Array, facts: Facts) -> Array:
 
 def _of_matrix(H: Family, pieces: Array, some: Array, params: PyTree) -> Facts:
     def at(t):
-        a = H.combine((1.0,), (t,), params)
+        a: Any = H.combine((1.0,), (t,), params)
         return hermitian_error(a, a[0]), row_radius(a)[1]
 
     errors, radii = jax.lax.map(at, pieces if H.constant else jnp.concatenate([pieces, some]))

@@ -129,10 +129,10 @@ def series_step(method: Magnus | CommutatorFree, H: Family, bounds: Bounds) -> S
     if isinstance(method, Magnus):
 
         def magnus(psi, t, h, params):
-            h_at = [H.combine((1.0,), (t + c * h,), params) for c in _NODES[order]]
+            h_at: list[Any] = [H.combine((1.0,), (t + c * h,), params) for c in _NODES[order]]
             if order == 2:
                 return _act(exponential, _generator(H, (h,), (t + h / 2,), params, bounds), psi)
-            return _act(exponential, _of_matrix(_magnus(h_at, h)), psi)
+            return _act(exponential, _of_matrix(_magnus([a.astype(psi.dtype) for a in h_at], h)), psi)
 
         return magnus
 
