@@ -318,6 +318,7 @@ def test_what_goes_wrong_is_said():
         ({"H": lambda: X}, "function of 0 arguments"),
         ({"H": [Z, (X, lambda t: t)]}, "a drive must be"),
         ({"H": [Z, (X,)]}, "not one of operators and of pairs"),
+        ({"H": [lambda t, p: Z, (X, lambda t, p: t)]}, "do not depend on time"),
         ({"H": lambda t, p: jnp.eye(3)}, "do not fit"),
         ({"H": (KINETIC, KINETIC), "method": SplitOperator()}, "has the shape"),
         ({"method": SplitOperator()}, "needs H = "),

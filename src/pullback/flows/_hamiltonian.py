@@ -153,7 +153,10 @@ def _driven(H: Sequence, psi: Array) -> Family:
     for f in drives:
         if not isinstance(f, PiecewiseConstant) and _arguments(f) != 2:
             raise InputError("propagate: a drive must be a function of (t, params), a PiecewiseConstant or a number.")
-    parts = [_linear(a, psi) for a in [*fixed, *(a for a, _ in pairs)]]
+    operators = [*fixed, *(a for a, _ in pairs)]
+    if any(callable(a) and not hasattr(a, "in_structure") and _arguments(a) != 1 for a in operators):
+        raise InputError(f"{_FORMS}; the operators of a list do not depend on time, their drives do.")
+    parts = [_linear(a, psi) for a in operators]
     dense = not any(map(callable, parts))
     stacked = jnp.stack([jnp.asarray(a, result_type(*parts)) for a in parts]) if dense else None
 
@@ -163,7 +166,7 @@ def _driven(H: Sequence, psi: Array) -> Family:
 
     def combine(weights, times, params, at=None):
         columns = zip(*(coefficients(t, params, at) for t in times), strict=True)
-        c = [sum(_times(w, x) for w, x in zip(weights, column, strict=True)) for column in columns]
+        c: list[Any] = [sum(_times(w, x) for w, x in zip(weights, column, strict=True)) for column in columns]
         if stacked is None:
             return _weighted(c, parts)
         dtype = result_type(stacked, *c)
@@ -174,7 +177,7 @@ def _driven(H: Sequence, psi: Array) -> Family:
     return Family(combine, dense, not smooth, jumps, (parts, coefficients))
 
 
-def _linear(operator: Any, psi: Array) -> Linear:
+def _linear(operator: Any, psi: Array) -> Any:
     """An operator as a matrix, or as a function of states like psi, whose columns are states if it is a matrix."""
     if callable(operator) and not hasattr(operator, "in_structure"):
         return operator  # of arrays as they are

@@ -81,7 +81,8 @@ def sdeint(
 
         >>> trap = lambda t, x, k: -k * x
         >>> noise = lambda t, x, k: jnp.sqrt(2.0) * jnp.ones_like(x)
-        >>> end = lambda x: sdeint(trap, noise, x, [0.0, 3.0], jax.random.key(0), 1.0, method=diffrax.Heun(), steps=100)[-1]
+        >>> path, options = jax.random.key(0), {"method": diffrax.Heun(), "steps": 100}
+        >>> end = lambda x: sdeint(trap, noise, x, [0.0, 3.0], path, 1.0, **options)[-1]
         >>> f"{jax.grad(end)(0.2):.4f}"  # e^{-3}
         '0.0498'
     """
