@@ -5,6 +5,7 @@ the gradient, beside dynamiqs' own.
 """
 
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -59,11 +60,10 @@ def peers(h0, h1, psi0) -> dict:
         import dynamiqs  # pyright: ignore[reportMissingImports]
 
         method = dynamiqs.method.Tsit5(rtol=1e-9, atol=1e-10)
-        options = dynamiqs.Options(progress_meter=False)
 
         def end(a):
             H = dynamiqs.constant(h0 + 0j) + dynamiqs.modulated(lambda t: drive(t, a), h1 + 0j)
-            found = dynamiqs.sesolve(H, psi0[:, None] + 0j, TIMES, method=method, options=options)
+            found = dynamiqs.sesolve(H, psi0[:, None] + 0j, TIMES, method=method)
             return found.states[-1].to_jax()[:, 0]
 
         value = jax.jit(end)
@@ -80,15 +80,18 @@ def main() -> None:
         H = [h0, (h1, drive)]
 
         def end(a, H=H, psi0=psi0, **options):
-            return flows.propagate(H, psi0, TIMES, a, **options)[-1]
+            return jnp.asarray(flows.propagate(H, psi0, TIMES, a, **options))[-1]
 
         exact = end(0.6, method=flows.Magnus(6), rtol=1e-12)
         value = jax.jit(lambda a, end=end: end(a, rtol=1e-8))
         slope = jax.jit(jax.grad(lambda a, end=end: jnp.abs(end(a, rtol=1e-8)[0]) ** 2))
-        memory = slope.lower(0.6).compile().memory_analysis().temp_size_in_bytes
+        analysis: Any = slope.lower(0.6).compile().memory_analysis()
+        memory = analysis.temp_size_in_bytes
         error = np.abs(np.asarray(value(0.6)) - exact).max()
         print(f"{name:10s} {'ours':20s} {1e3 * seconds(lambda: value(0.6)):9.2f} ms   error {error:.0e}")  # noqa: B023
-        print(f"{'':10s} {'ours, gradient':20s} {1e3 * seconds(lambda: slope(0.6)):9.2f} ms   {memory} bytes")  # noqa: B023
+        print(
+            f"{'':10s} {'ours, gradient':20s} {1e3 * seconds(lambda: slope(0.6)):9.2f} ms   {memory} bytes"
+        )  # noqa: B023
         for peer, run in peers(h0, h1, psi0).items():
             error = "" if "gradient" in peer else f"   error {np.abs(np.asarray(run()) - exact).max():.0e}"
             print(f"{'':10s} {peer:20s} {1e3 * seconds(run):9.2f} ms{error}")

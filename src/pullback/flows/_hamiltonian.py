@@ -115,8 +115,13 @@ def family(H: Any, psi: Array, t: Array, params: PyTree) -> Family:
 
 def applied(a: Linear, psi: Array) -> Array:
     """A ψ, in the dtype of ψ."""
-    out: Any = a(psi) if callable(a) else a.astype(psi.dtype) @ psi
-    return out.astype(psi.dtype)
+    if callable(a):
+        out: Any = a(psi)
+        return out.astype(psi.dtype)
+    if jnp.iscomplexobj(a) or not jnp.iscomplexobj(psi):
+        return a.astype(psi.dtype) @ psi
+    a = a.astype(psi.real.dtype)  # half of the products, on half of the memory
+    return jax.lax.complex(a @ psi.real, a @ psi.imag)
 
 
 def _constant(a: Linear) -> Family:

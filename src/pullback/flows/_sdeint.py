@@ -86,20 +86,20 @@ def sdeint(
         >>> f"{jax.grad(end)(0.2):.4f}"  # e^{-3}
         '0.0498'
     """
-    start, ts = _start(y0, ts)
+    start, times = _start(y0, ts)
     if (steps := whole_number("sdeint", "steps", steps)) < 1:
         raise InputError(f"sdeint: steps must be positive, got {steps}.")
     if not isinstance(method, SCHEMES):
         names = ", ".join(scheme.__name__ for scheme in SCHEMES)
         raise InputError(f"sdeint: method={method!r}; give one of {names}, such as flows.Heun().")
-    drift, diffusion, diagonal, noise = _checked(drift, diffusion, start, ts, params)
+    drift, diffusion, diagonal, noise = _checked(drift, diffusion, start, times, params)
     if isinstance(method, diffrax.ItoMilstein) and not diagonal:
         raise InputError("sdeint: Milstein's scheme is for a diffusion of the shape of y; take Euler or Heun.")
     if adjoint is None:
         adjoint = Uncompute() if isinstance(method, diffrax.ReversibleHeun) else Checkpoint()
     if isinstance(adjoint, Uncompute) and not isinstance(method, diffrax.ReversibleHeun):
         raise InputError(f"sdeint: {type(method).__name__} is not undone; take Checkpoint(), or ReversibleHeun().")
-    increment = _increments(path, ts, steps, noise)
+    increment = _increments(path, times, steps, noise)
 
     def f(t, y, p):
         return drift(t, y, p)
@@ -141,7 +141,7 @@ def sdeint(
         a, b, k = given
         h = (b - a) / steps
         i = jnp.arange(steps)
-        xs = a + h * i.astype(ts.dtype), jnp.broadcast_to(h, steps), k * steps + i
+        xs = a + h * i.astype(times.dtype), jnp.broadcast_to(h, steps), k * steps + i
         if isinstance(adjoint, Uncompute):
             state, _ = reversible_scan(advance, back, state, xs, params, adjoint=adjoint)
         else:
@@ -149,8 +149,8 @@ def sdeint(
         return state, state[0]
 
     begin = (start, start) if isinstance(method, diffrax.ReversibleHeun) else (start,)
-    ts = jax.lax.stop_gradient(ts)
-    _, ys = jax.lax.scan(interval, begin, (ts[:-1], ts[1:], jnp.arange(len(ts) - 1)))
+    times = jax.lax.stop_gradient(times)
+    _, ys = jax.lax.scan(interval, begin, (times[:-1], times[1:], jnp.arange(len(times) - 1)))
     ys = jnp.concatenate([start[None], ys])
     finite = jnp.isfinite(jax.lax.stop_gradient(ys)).all()
     text = "sdeint: a state became NaN or infinite; take more steps, or see where drift and diffusion are finite."
