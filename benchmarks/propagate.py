@@ -5,6 +5,7 @@ the gradient, beside dynamiqs' own.
 """
 
 import time
+from functools import partial
 from typing import Any
 
 import jax
@@ -88,13 +89,14 @@ def main() -> None:
         analysis: Any = slope.lower(0.6).compile().memory_analysis()
         memory = analysis.temp_size_in_bytes
         error = np.abs(np.asarray(value(0.6)) - exact).max()
-        print(f"{name:10s} {'ours':20s} {1e3 * seconds(lambda: value(0.6)):9.2f} ms   error {error:.0e}")  # noqa: B023
-        print(
-            f"{'':10s} {'ours, gradient':20s} {1e3 * seconds(lambda: slope(0.6)):9.2f} ms   {memory} bytes"
-        )  # noqa: B023
+        for what, program, note in (
+            ("ours", value, f"error {error:.0e}"),
+            ("ours, gradient", slope, f"{memory} bytes"),
+        ):
+            print(f"{name:10s} {what:20s} {1e3 * seconds(partial(program, 0.6)):9.2f} ms   {note}")
         for peer, run in peers(h0, h1, psi0).items():
             error = "" if "gradient" in peer else f"   error {np.abs(np.asarray(run()) - exact).max():.0e}"
-            print(f"{'':10s} {peer:20s} {1e3 * seconds(run):9.2f} ms{error}")
+            print(f"{name:10s} {peer:20s} {1e3 * seconds(run):9.2f} ms{error}")
 
 
 if __name__ == "__main__":

@@ -115,6 +115,7 @@ def lindblad(
         k = -1j * h - _square(ls) / 2
         return k @ rho + rho @ k.conj().T + jnp.einsum("jab,bc,jdc->ad", ls, rho, ls.conj())
 
+    rhos: Any
     options: dict[str, Any] = {"rtol": rtol, "atol": atol, "adjoint": adjoint, "max_steps": max_steps}
     residual, steps, result = jnp.zeros((), ts.dtype), jnp.asarray(len(edges) - 1), RESULTS.successful
     if constant and len(rho0) <= _SMALL:
@@ -131,14 +132,14 @@ def lindblad(
         _, rhos = scan(exponential, rho0, (edges[:-1], edges[1:]))
         rhos = jnp.concatenate([rho0[None], rhos])
     elif not at:
-        found = odeint(lambda t, rho, _: slope(t, rho), rho0, ts, throw=False, **options)
+        found: Any = odeint(lambda t, rho, _: slope(t, rho), rho0, ts, throw=False, **options)
         rhos, result, residual, steps = found.value, found.result, found.residual, found.steps
     else:
 
         def piece(rho, ends):
             a, b = ends
             field = lambda s, rho, _: (b - a).astype(rho.dtype) * slope(a + s * (b - a), rho, (a + b) / 2)  # noqa: E731
-            found = odeint(field, rho, jnp.array([0.0, 1.0], ts.dtype), throw=False, **options)
+            found: Any = odeint(field, rho, jnp.array([0.0, 1.0], ts.dtype), throw=False, **options)
             how = found.residual, found.steps, found.converged
             return found.value[-1], (found.value[-1], jax.lax.stop_gradient(how))
 

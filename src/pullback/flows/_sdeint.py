@@ -27,13 +27,14 @@ from jax.core import Tracer
 from jaxtyping import Array, Inexact, PyTree
 
 from pullback.core import Adjoint, Checkpoint, InputError, Uncompute, error_if, refuse_half, whole_number
+from pullback.flows._steppers import Euler
 from pullback.flows._times import Numbers, check_times, monotonic
 from pullback.loops import reversible_scan, scan
 
 Field = Callable[[Array, Array, PyTree], Array]
 
 
-SCHEMES = diffrax.Euler, diffrax.ItoMilstein, diffrax.Heun, diffrax.ReversibleHeun
+SCHEMES = Euler, diffrax.ItoMilstein, diffrax.Heun, diffrax.ReversibleHeun
 
 
 def sdeint(
