@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -213,3 +214,21 @@ def test_refusals(no_type_checks, change, text):
     options = {"f": lambda t, y, p: -y, "y0": jnp.ones(2), "ts": jnp.array([0.0, 1.0])} | change
     with pytest.raises(InputError, match=text):
         odeint(options.pop("f"), jnp.asarray(options.pop("y0")), jnp.asarray(options.pop("ts")), **options)
+
+
+def test_a_network_among_the_parameters_is_refused_by_name():
+    """Its activation is no array; closed over it is welcome, and its weights are differentiated."""
+    network = eqx.nn.MLP(1, 1, 4, 1, jnp.tanh, dtype=float, key=jax.random.key(0))
+    ts, start = jnp.array([0.0, 0.5]), jnp.ones(1)
+    with pytest.raises(InputError, match=r"odeint: params\.activation is .*close over"):
+        odeint(lambda t, y, net: net(y), start, ts, network)
+    weights, rest = eqx.partition(network, eqx.is_inexact_array)
+
+    def end(weights):
+        net = eqx.combine(weights, rest)
+        return odeint(lambda t, y, _: net(y), start, ts)[-1, 0]
+
+    slope = jax.grad(end)(weights)
+    step = 1e-6
+    moved = [end(eqx.tree_at(lambda w: w.layers[1].bias, weights, weights.layers[1].bias + s)) for s in (step, -step)]
+    np.testing.assert_allclose(slope.layers[1].bias[0], (moved[0] - moved[1]) / (2 * step), rtol=1e-6)

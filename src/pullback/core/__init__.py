@@ -16,7 +16,7 @@ from pullback.core._errors import (
     nearest,
 )
 from pullback.core._estimate import Estimate
-from pullback.core._forms import distance, inexact_arrays, keeps_form
+from pullback.core._forms import distance, inexact_arrays, keeps_form, only_arrays
 from pullback.core._fused import fused
 from pullback.core._hoist import hoist, refuse_mixture
 from pullback.core._linear_map import linear_map
@@ -69,6 +69,7 @@ __all__ = [
     "distance",
     "inexact_arrays",
     "keeps_form",
+    "only_arrays",
     "refuse_half",
     "result_type",
     "whole_number",

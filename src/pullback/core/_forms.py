@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,6 +32,20 @@ def inexact_arrays(name: str, what: str, tree: PyTree) -> PyTree[Array]:
         if not isinstance(a, Tracer) and not np.isfinite(np.asarray(a)).all():
             raise InputError(f"{name}: {leaf} contains NaN or infinite entries.")
     return jax.tree.map(lambda a: a.astype(result_type(float)) if jnp.issubdtype(a.dtype, jnp.integer) else a, tree)
+
+
+def only_arrays(name: str, what: str, tree: PyTree) -> None:
+    """Refuses a pytree that holds something else than arrays and numbers, as a network holds its activation.
+
+    Raises:
+        InputError: naming the leaf.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if not eqx.is_array_like(leaf) and not isinstance(leaf, jax.ShapeDtypeStruct):
+            raise InputError(
+                f"{name}: {what}{jax.tree_util.keystr(path)} is {leaf!r}; {what} may hold arrays only. Let the "
+                "function close over what else it needs, or over all of it: arrays inside are differentiated as well."
+            )
 
 
 def keeps_form(

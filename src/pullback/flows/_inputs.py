@@ -24,6 +24,7 @@ from pullback.core import (
     inexact_arrays,
     is_varying,
     keeps_form,
+    only_arrays,
     vary_like,
     whole_number,
 )
@@ -57,6 +58,7 @@ def prepare(
     name = method.name
     y0 = inexact_arrays(name, "y0", y0)
     ts = _times(name, ts, y0)
+    only_arrays(name, "params", params)
     found = jax.eval_shape(f, ts[0], y0, params)
     keeps_form(name, found, y0, "f(t, y, params)", "y0", promotes=True, hint="Pass a complex y0.")
     rtol = _tolerances(method, float(jnp.finfo(ts.dtype).eps))

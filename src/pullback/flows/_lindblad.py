@@ -35,6 +35,7 @@ from pullback.core import (
     by_throw,
     complex_dtype,
     error_if,
+    only_arrays,
     refuse_half,
     vary_like,
     whole_number,
@@ -285,6 +286,7 @@ def _system(
     name: str, H: Any, jumps: Sequence[Any], state: Array, ts: Array, params: PyTree
 ) -> tuple[Family, list[Callable], bool, Array]:
     """(H, jumps as functions of (t, params), whether nothing but drives that jump depends on time, the state)."""
+    only_arrays(name, "params", params)
     column = state if state.ndim == 1 else state[:, 0]
     found = family(H, column, ts[0], params)
     if not found.dense:

@@ -29,6 +29,7 @@ from pullback.core import (
     complex_dtype,
     hoist,
     is_varying,
+    only_arrays,
     refuse_half,
     vary_like,
     whole_number,
@@ -150,6 +151,7 @@ def propagate(
         >>> f"{abs(down)**2:.4f}"
         '1.0000'
     """
+    only_arrays("propagate", "params", params)
     psi0, ts = _start(psi0, ts)
     steps = _check_options(rtol, steps, step_size, max_steps)
     jumps = jnp.ravel(jnp.asarray(jumps)).astype(ts.dtype)

@@ -26,7 +26,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Inexact, PyTree
 
-from pullback.core import Adjoint, Checkpoint, InputError, Uncompute, error_if, refuse_half, whole_number
+from pullback.core import Adjoint, Checkpoint, InputError, Uncompute, error_if, only_arrays, refuse_half, whole_number
 from pullback.flows._steppers import Euler
 from pullback.flows._times import Numbers, check_times, monotonic
 from pullback.loops import reversible_scan, scan
@@ -87,6 +87,7 @@ def sdeint(
         >>> f"{jax.grad(end)(0.2):.4f}"  # e^{-3}
         '0.0498'
     """
+    only_arrays("sdeint", "params", params)
     start, times = _start(y0, ts)
     if (steps := whole_number("sdeint", "steps", steps)) < 1:
         raise InputError(f"sdeint: steps must be positive, got {steps}.")

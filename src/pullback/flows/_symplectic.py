@@ -38,6 +38,7 @@ from pullback.core import (
     by_throw,
     inexact_arrays,
     keeps_form,
+    only_arrays,
 )
 from pullback.loops import reversible_scan, scan
 
@@ -122,6 +123,7 @@ def symplectic(
         True
     """
     system, energy = _system(hamiltonian)
+    only_arrays("symplectic", "params", params)
     q0, p0 = _start(q0, p0)
     if order not in PARTS:
         raise InputError(f"symplectic: order must be one of {sorted(PARTS)}, got {order!r}.")
