@@ -34,7 +34,7 @@ from pullback.core import (
     jvp_of_live,
 )
 from pullback.flows._backsolve import backsolved, way_back
-from pullback.flows._events import Event, Path, solve_with_events
+from pullback.flows._events import Event, solve_with_events
 from pullback.flows._inputs import Method, checked_times, prepare
 from pullback.flows._search import search
 from pullback.flows._steppers import Coupled, principal
@@ -60,7 +60,7 @@ def odeint(
     events: Event | Sequence[Event] | None = None,
     max_events: int = 16,
     throw: bool = True,
-) -> PyTree | Path | Solution[PyTree | Path]:
+) -> PyTree | Solution[PyTree]:
     """y at the times `ts` of dy/dt = f(t, y, params), y(ts[0]) = y0; with `events`, a `Path`.
 
     Differentiable in every mode and order with respect to y0, params, ts and what `f` closes over.
