@@ -21,7 +21,7 @@ SQUARED = {
 @pytest.mark.parametrize(
     ("name", "adjoint"),
     [
-        ("van der pol", Reversible(checkpoint_every=20)),
+        pytest.param("van der pol", Reversible(checkpoint_every=20), marks=pytest.mark.slow),
         pytest.param("van der pol", Direct(), marks=pytest.mark.slow),
         pytest.param("van der pol", TwoLevel(), marks=pytest.mark.slow),
         pytest.param("lorenz", Reversible(checkpoint_every=20), marks=pytest.mark.slow),

@@ -118,7 +118,8 @@ def test_spins_without_a_matrix(n):
     np.testing.assert_allclose(propagate(model, psi, ts[::-1])[-1], v @ (np.exp(2j * w) * (v.T @ psi)), atol=1e-12)
 
 
-@pytest.mark.parametrize("form", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in (1, 2))])
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [0, 1, 2])
 def test_a_model_that_is_driven(form):
     """H(t) = −Σ zz + (1 + cos t) Σ x: as a model for each time, and as a sum of drives, against SciPy's integrator."""
     n = 3
@@ -140,6 +141,7 @@ def test_a_model_that_is_driven(form):
     np.testing.assert_allclose(found.value[-1], exact, atol=2e-8)
 
 
+@pytest.mark.slow
 def test_many_drives_share_one_grid():
     """Twelve smooth ones and twelve that jump at other times: against a product of exponentials by SciPy."""
     rng = np.random.default_rng(1)
