@@ -6,7 +6,8 @@ not change by more than roundings when the point does, it is good.
 
 Where they do not, it is asked why, in this order. One-sided differences that stay apart: a kink, or a jump. Tangents
 that grow exponentially in a loop: chaos. Eigenvectors of levels so close that steps mix them. A gradient that is
-rounding errors. Differences that agree at all steps, but not with AD: an iteration that has not converged, or a wrong
+rounding errors. Jumps on both sides (rejected samples, pixels), which move the value and not the gradient. Differences
+that agree at all steps, but not with AD: an iteration that has not converged, or a wrong
 rule. What is left agrees at small steps alone: a derivative of small reach.
 """
 
@@ -45,11 +46,12 @@ _REMEDIES = {
 def diagnose(f: Callable[..., Any], *args: Any, seed: int = 0) -> Verdict:
     """Says whether the gradient of `f` at this point can be used, why not, and what to do.
 
-    It costs 20 to 35 evaluations of f, a gradient counted as three.
+    It costs 20 to 35 evaluations of f, a gradient counted as three; up to 45 where f jumps.
 
     Args:
         f: function of pytrees to a real number. It is compiled if it can be.
         *args: the point. Floating-point and complex arrays are varied, everything else is held fixed.
+            Hermitian matrices stay so if f decomposes matrices by `eigh` or `cholesky`.
         seed: of the direction along which f is looked at.
 
     Returns:
@@ -58,7 +60,7 @@ def diagnose(f: Callable[..., Any], *args: Any, seed: int = 0) -> Verdict:
         - `reliable`: to as many `digits` as it says;
         - `ill_conditioned`: hardly a digit is left after rounding, or eigenvectors of levels that nearly coincide;
         - `gauge_dependent`: f depends on signs, phases or bases of eigenvectors, which are arbitrary;
-        - `non_smooth`: a kink or a jump at the point, or a function that moves by steps only;
+        - `non_smooth`: a kink or a jump at the point, or a function that moves by steps;
         - `chaotic`: tangents grow exponentially; the gradient is right for steps that are too small to be of use;
         - `not_converged`: an inner solver stopped before its end;
         - `wrong_rule`: the derivative is not that of f, or there is none;
@@ -78,7 +80,7 @@ def diagnose(f: Callable[..., Any], *args: Any, seed: int = 0) -> Verdict:
     """
     varied, fixed = eqx.partition(jax.tree.map(as_array, args), eqx.is_inexact_array)
     x, tree = jax.tree.flatten(varied)
-    if not x:
+    if not any(leaf.size for leaf in x):
         raise InputError("diagnose: no argument holds floating-point or complex numbers.")
     for leaf in x:
         refuse_half("diagnose", leaf.dtype, "an argument")

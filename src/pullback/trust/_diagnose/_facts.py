@@ -12,7 +12,7 @@ import numpy as np
 from pullback.core._compat import ClosedJaxpr
 from pullback.trust._diagnose import _gauge, _loops
 from pullback.trust._diagnose._line import Graded, Line, Stencil, wide
-from pullback.trust._diagnose._program import evaluate
+from pullback.trust._diagnose._program import equations, evaluate
 from pullback.trust._diagnose._roundings import other_roundings
 from pullback.trust._diagnose._solves import residuals
 
@@ -45,11 +45,12 @@ class Facts:
             self.program = None
         wider = None if self.program is None else wide(f, x)
         compiled = self.program is not None
-        self.narrow = None if wider is None else Line(f, x, compiled=compiled, seed=seed)
+        hermitian = self.program is not None and _takes_hermitian(self.program)
+        self.narrow = None if wider is None else Line(f, x, compiled=compiled, seed=seed, hermitian=hermitian)
         if wider is not None:
             self.program = jax.make_jaxpr(f)(wider)
         self.f, self.x = f, x if wider is None else wider
-        self.line = Line(f, self.x, compiled=compiled, seed=seed)
+        self.line = Line(f, self.x, compiled=compiled, seed=seed, hermitian=hermitian)
         eps = self.line.eps
         if self.program is not None:
             eps = max(eps, float(jnp.finfo(self.program.out_avals[0].dtype).eps))
@@ -215,3 +216,8 @@ class Facts:
         except Exception:  # whatever an equation does not like: nothing is learnt
             return None
         return out
+
+
+def _takes_hermitian(program: ClosedJaxpr) -> bool:
+    """Whether it decomposes Hermitian matrices. Such code may read one triangle, and means no other changes."""
+    return any(e.primitive.name in ("eigh", "cholesky") for e in equations(program.jaxpr))

@@ -10,11 +10,12 @@ from pullback.core import RESULTS, ConvergenceError
 from pullback.trust._diagnose import _gauge
 from pullback.trust._diagnose._facts import Facts
 from pullback.trust._diagnose._line import Stencil
-from pullback.trust._diagnose._steps import moves_by_steps
+from pullback.trust._diagnose._steps import has_steps, moves_by_steps
 from pullback.trust._diagnose._verdict import VERDICTS
 
 _NO_RULE = (NotImplementedError, TypeError, ValueError)  # how JAX says that there is none
 _CHANGED = 1e-6  # relative change of a value that depends on the gauge
+_TREND = 1e-2  # relative difference of the gradient and the trend across jumps, from which on these matter
 _NO_GRADIENT = (
     "pb.loops.scan and pb.loops.while_loop have every mode, pb.implicit differentiates solutions, pb.external wraps "
     "programs; or forward mode, jax.jacfwd."
@@ -71,6 +72,8 @@ def turning(facts: Facts) -> Finding | None:
 def cornered(facts: Facts) -> Finding | None:
     """One-sided slopes do not meet, or the value jumps, at smaller and smaller steps."""
     line, h, noise = facts.line, facts.small, min(facts.noise)
+    if jump := _jump(facts):
+        return Finding(VERDICTS.non_smooth, 0, f"the value jumps by {jump:.3g} at the point")
     left, right = line.chords(h)
     if not (math.isfinite(left) and math.isfinite(right)):
         h /= 100
@@ -95,6 +98,17 @@ def cornered(facts: Facts) -> Finding | None:
     return None
 
 
+def _jump(facts: Facts) -> float:
+    """How far the value at the point is from those a tiny step away, if these go on smoothly; not beside a pole."""
+    line, h, t = facts.line, facts.small, facts.line.tiny
+    size = max(abs(line.value(0.0) - line.value(s * t)) for s in (-1, 1))
+    beyond = max(abs(line.value(2 * s * t) - line.value(s * t)) for s in (-1, 1))
+    if size <= 100 * beyond + 1e4 * line.eps * abs(facts.base.value) + 10 * t * abs(facts.base.slope):
+        return 0.0
+    stays = all(abs(line.value(s * h) - line.value(s * t)) <= 0.1 * size for s in (-1, 1))
+    return size if stays else 0.0
+
+
 def disagreeing(facts: Facts) -> Finding | None:
     """Forward and reverse mode differ."""
     slope, forward = facts.base.slope, facts.forward
@@ -105,6 +119,8 @@ def disagreeing(facts: Facts) -> Finding | None:
         return None
     if (found := chaotic(facts) or rounding(facts)) is not None:
         return found
+    if abs(slope - forward) <= 10 ** (1 - facts.forward_digits) * size:
+        return None
     reason = f"along one line reverse mode gives the slope {slope:.8g}, forward mode {forward:.8g}"
     return _unfinished(facts, abs(slope - forward) / size, reason) or Finding(
         VERDICTS.wrong_rule, 0, reason, "A transpose is wrong: pb.trust.check_derivatives, pb.core.checks_under_jit."
@@ -151,13 +167,32 @@ def rounding(facts: Facts) -> Finding | None:
     )
 
 
+def jumping(facts: Facts) -> Finding | None:
+    """The value jumps near the point, again and again, and moves otherwise than its smooth parts do."""
+    slope, first = facts.base.slope, facts.first
+    if facts.program is None or not has_steps(facts.program) or rough(facts):
+        return None
+    if first is None or first.deviation(slope) <= max(facts.tolerance, _TREND):
+        return None
+    if facts.second is not None and facts.second.refutes(slope, facts.tolerance):  # smooth, with another slope
+        return None
+    jump = facts.line.jump(first.h, slope)
+    if jump <= 50 * max(facts.noise):
+        return None
+    reason = f"the value jumps by {jump:.1e} within relative steps of {first.h:.0e} on both sides; the gradient is "
+    reason += f"that between jumps, {slope:.3g} along a line where differences give {first.slope:.3g}"
+    return Finding(VERDICTS.non_smooth, 0, reason)
+
+
 def missing(facts: Facts) -> Finding | None:
     """Differences agree with each other, and not with AD."""
     slope = facts.base.slope
     stencils = [s for s in (facts.second, facts.first) if s is not None]
     if any(s.fits(slope, facts.tolerance) for s in stencils):
         return None
-    sharp = [s for s in stencils if s.refutes(slope, facts.tolerance)]
+    left, right = facts.sides
+    rounding = abs(right.slope - left.slope)  # what a point some roundings away would say
+    sharp = [s for s in stencils if s.refutes(slope, facts.tolerance) and abs(s.slope - slope) > rounding]
     if not sharp:
         return None
     best = min(sharp, key=lambda s: s.doubt(slope))
@@ -181,6 +216,9 @@ def reaching(facts: Facts) -> Finding | None:
     slope, second, first = facts.base.slope, facts.second, facts.first
     if second is not None and second.fits(slope, facts.tolerance):
         return Finding(VERDICTS.reliable, _digits(facts, second), _agreement(facts, second))
+    if second is not None and second.is_flat and not facts.base.gradient.any():
+        reason = f"the gradient is zero, and f is constant to relative steps of {second.h:.0e}"
+        return Finding(VERDICTS.reliable, facts.digits, reason)
     if first is not None and first.deviation(slope) <= 10 * first.doubt(slope):
         digits = min(facts.digits, facts.forward_digits)
         reason = (
@@ -191,7 +229,8 @@ def reaching(facts: Facts) -> Finding | None:
 
 
 QUESTIONS: tuple[Callable[[Facts], Finding | None], ...] = (
-    *(failing, stepping, turning, mixing, cornered, disagreeing, agreeing, chaotic, rounding, missing, rough, reaching),
+    *(failing, stepping, turning, mixing, cornered, disagreeing, agreeing, chaotic, rounding, jumping),
+    *(missing, rough, reaching),
 )  # fmt: skip
 
 
@@ -209,7 +248,9 @@ def _unfinished(facts: Facts, deviation: float, reason: str) -> Finding | None:
     if facts.residual > 1e-3 * deviation:
         more = f"a linear equation inside is solved to {facts.residual:.1e} only"
         return Finding(VERDICTS.not_converged, -math.log10(deviation), f"{reason}; {more}")
-    changes = [loop.change for loop in facts.loops if loop.is_unfinished and loop.change > 1e-3 * deviation]
+    changes = [
+        loop.change for loop in facts.loops if loop.cut_off and loop.is_unfinished and loop.change > 1e-3 * deviation
+    ]
     if changes:
         more = f"an iteration inside still moves by {max(changes):.1e} in its last step"
         return Finding(VERDICTS.not_converged, -math.log10(deviation), f"{reason}; {more}")

@@ -73,13 +73,14 @@ class Line:
         x: the point.
         compiled: whether to compile.
         seed: of the direction.
+        hermitian: whether matrices that are Hermitian stay so along the line.
     """
 
-    def __init__(self, f: Callable[[list], Any], x: list, *, compiled: bool, seed: int):
+    def __init__(self, f: Callable[[list], Any], x: list, *, compiled: bool, seed: int, hermitian: bool = False):
         rng = np.random.default_rng(seed)
         self.f, self.x, self.evaluations = f, x, 0
         self.scales = [_scales(np.asarray(a)) for a in x]
-        draws = [_draw(rng, a) for a in x]
+        draws = [_hermitian(_draw(rng, a), a) if hermitian else _draw(rng, a) for a in x]
         self.eps = max(float(jnp.finfo(a.dtype).eps) for a in x)
         self.n = sum(a.size for a in x)
         length = math.sqrt(sum(float(np.sum(np.abs(u) ** 2)) for u in draws))
@@ -139,6 +140,27 @@ class Line:
         is_flat = max(f.values()) - min(f.values()) <= _NOISY * noise
         return Stencil(h, sixth, abs(sixth - fourth) + _NOISY * noise / h, scale, is_flat)
 
+    def jump(self, h: float, slope: float) -> float:
+        """The size of a jump of φ(t) − t slope within 3h: what is left of the largest change after many halvings.
+
+        Zero if there is none, or if it stands alone: on the other side of the point everything is as the slope says.
+        """
+
+        def change(interval):
+            return abs(self.value(interval[1]) - self.value(interval[0]) - slope * (interval[1] - interval[0]))
+
+        parts = [(k * h, (k + 1) * h) for k in range(-3, 3)]
+        halvings = min(11, int(math.log2(h / (30 * self.tiny))))
+        part, sizes = max(parts, key=change), []
+        for _ in range(halvings):
+            middle = (part[0] + part[1]) / 2
+            part = max(((part[0], middle), (middle, part[1])), key=change)
+            sizes.append(change(part))
+        if not all(map(math.isfinite, sizes)) or len(sizes) < 6 or sizes[-1] < 0.5 * sizes[-4]:
+            return 0.0
+        sides = (max(map(change, side)) for side in (parts[:3], parts[3:]))
+        return sizes[-1] if min(sides) > 0.3 * sizes[-1] else 0.0
+
     def chords(self, h: float) -> tuple[float, float]:
         """The slopes of the chords to the left and to the right."""
         return (self.value(0.0) - self.value(-h)) / h, (self.value(h) - self.value(0.0)) / h
@@ -171,7 +193,7 @@ def _scales(a: np.ndarray) -> np.ndarray:
     if not nonzero.size:
         return np.ones(a.shape)
     sizes = np.where(np.isfinite(sizes) & (sizes > 0), sizes, np.median(nonzero))
-    return np.asarray(np.maximum(sizes, 1e-12 * nonzero.max()))
+    return np.asarray(np.clip(sizes, 1e-12 * nonzero.max(), float(np.finfo(a.dtype).max) / 8))
 
 
 def _draw(rng: np.random.Generator, a: jax.Array) -> np.ndarray:
@@ -179,3 +201,18 @@ def _draw(rng: np.random.Generator, a: jax.Array) -> np.ndarray:
     if jnp.iscomplexobj(a):
         u = u * np.exp(2j * np.pi * rng.uniform(size=a.shape))
     return np.asarray(u)
+
+
+def _hermitian(u: np.ndarray, a: jax.Array) -> np.ndarray:
+    """The Hermitian part of a draw for a Hermitian matrix, or a stack of them; entries keep their size."""
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        return u
+    b = np.asarray(a)
+    if not np.allclose(b, _adjoint(b), rtol=0, atol=100 * np.finfo(b.dtype).eps * np.max(np.abs(b), initial=0.0)):
+        return u
+    lower = np.tril(u, -1)
+    return lower + _adjoint(lower) + np.eye(u.shape[-1]) * np.real(u)
+
+
+def _adjoint(a: np.ndarray) -> np.ndarray:
+    return np.conj(np.swapaxes(a, -1, -2))

@@ -19,6 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from pullback.core._compat import ClosedJaxpr, Literal, bound, jaxpr_as_fun
+from pullback.trust._diagnose._affine import is_affine
+from pullback.trust._diagnose._cut_off import cut_off
 from pullback.trust._diagnose._program import called, equations, evaluate, scan_parts, while_parts
 
 _MUCH, _FAST = math.log(1e4), 4.0  # growth in all, and in one doubling of the number of steps: n³ grows by 2.1
@@ -36,6 +38,8 @@ class Loop(NamedTuple):
         change: |x_n − x_{n−1}| / |x| of the last step.
         before: the same of the step before.
         waits: whether the number of steps depends on the state.
+        cut_off: whether it is not differentiated step by step.
+        affine: whether the step is affine in the state.
     """
 
     steps: int
@@ -45,10 +49,14 @@ class Loop(NamedTuple):
     change: float = 0.0
     before: float = 0.0
     waits: bool = False
+    cut_off: bool = False
+    affine: bool = False
 
     @property
     def is_chaotic(self) -> bool:
         """Whether a tangent grows by much in many steps, and faster than a power of their number."""
+        if self.affine:
+            return False
         return min(self.growth / _MUCH, self.burst / _FAST) > 1 and self.growth - self.largest > _MUCH / 2
 
     @property
@@ -82,12 +90,18 @@ def watched(program: ClosedJaxpr, record: Callable[[Loop], None], *, beside: boo
     reverse mode only.
     """
 
+    hidden = cut_off(program)
+
     def rule(equation, values):
         def run(inner, values):
             return list(jaxpr_as_fun(inner)(*values))
 
-        waits = equation.primitive.name == "while" and _reads_numbers(equation)
-        report = lambda probe: jax.debug.callback(lambda p: record(_loop(p, waits)), probe)  # noqa: E731
+        kinds = {
+            "waits": equation.primitive.name == "while" and _reads_numbers(equation),
+            "cut_off": id(equation) in hidden,
+            "affine": _is_affine(equation),
+        }
+        report = lambda probe: jax.debug.callback(lambda p: record(_loop(p, **kinds)), probe)  # noqa: E731
         if equation.primitive.name == "scan":
             step, carry, xs = scan_parts(equation, values, run)
 
@@ -112,6 +126,14 @@ def watched(program: ClosedJaxpr, record: Callable[[Loop], None], *, beside: boo
         return list(carry)
 
     return lambda values: evaluate(program, values, {"scan": rule, "while": rule})
+
+
+def _is_affine(equation) -> bool:
+    params = equation.params
+    if equation.primitive.name == "scan":
+        return is_affine(params["jaxpr"], params["num_consts"], params["num_carry"])
+    consts = params["body_nconsts"]
+    return is_affine(params["body_jaxpr"], consts, len(params["body_jaxpr"].jaxpr.invars) - consts)
 
 
 def _reads_numbers(equation) -> bool:
@@ -190,9 +212,9 @@ def _pushed(step: Callable, carry: list, tangent: list, probe: _Probe, beside: b
     return new, dx, probe, ys
 
 
-def _loop(probe: _Probe, waits: bool) -> Loop:
+def _loop(probe: _Probe, **kinds: bool) -> Loop:
     n, growth, largest, burst, _, change, before = map(float, probe)
-    return Loop(int(n), growth, largest, burst, change, before, waits)
+    return Loop(int(n), growth, largest, burst, change, before, **kinds)
 
 
 def along(program: ClosedJaxpr, tangents: list) -> Callable[[list], list]:
