@@ -72,7 +72,7 @@ def rejected(a):
 
 
 def accepted(p):
-    return jnp.mean(jax.random.uniform(jax.random.key(0), (100_000,)) < p) + 0.2 * p
+    return jnp.mean(jnp.where(jax.random.uniform(jax.random.key(0), (100_000,)) < p, 1.0, 0.0)) + 0.2 * p
 
 
 def payoff(mean):

@@ -156,7 +156,7 @@ class Line:
             middle = (part[0] + part[1]) / 2
             part = max(((part[0], middle), (middle, part[1])), key=change)
             sizes.append(change(part))
-        if not all(map(math.isfinite, sizes)) or len(sizes) < 6 or sizes[-1] < 0.5 * sizes[-4]:
+        if not all(map(math.isfinite, sizes)) or len(sizes) < 6 or sizes[-1] < 0.3 * sizes[-4]:
             return 0.0
         sides = (max(map(change, side)) for side in (parts[:3], parts[3:]))
         return sizes[-1] if min(sides) > 0.3 * sizes[-1] else 0.0
