@@ -29,6 +29,7 @@ X, Z = jnp.array([[0.0, 1.0], [1.0, 0.0]]), jnp.diag(jnp.array([1.0, -1.0]))
 Y = jnp.array([[0, -1j], [1j, 0]])
 UP = jnp.array([1.0, 0.0])
 EVERY = ("jvp", "vjp", "fwd-rev", "rev-rev", "fwd-fwd")
+ONCE_REVERSE = ("jvp", "vjp", "fwd-fwd")
 
 
 def sweep(t, params):
@@ -187,24 +188,28 @@ def test_pieces_are_exact():
     check_derivatives(end, values, times.at[0].set(-0.1), samples=1, modes=("vjp",), throw=True)
 
 
+def swept(t, p):
+    return p[0] * t * Z + p[1] * X
+
+
 @pytest.mark.parametrize(
-    ("H", "options"),
+    ("H", "options", "modes"),
     [
-        (lambda t, p: p[0] * t * Z + p[1] * X + 0.2 * Y, {"steps": 2}),
-        pytest.param(lambda t, p: p[0] * t * Z + p[1] * X + 0.2 * Y, {"steps": 5}, marks=pytest.mark.slow),
-        pytest.param(lambda t, p: p[0] * t * Z + p[1] * X, {"steps": 3, "method": Magnus(6)}, marks=pytest.mark.slow),
+        (lambda t, p: p[0] * t * Z + p[1] * X + 0.2 * Y, {"steps": 2}, ("vjp",)),
+        pytest.param(lambda t, p: p[0] * t * Z + p[1] * X + 0.2 * Y, {"steps": 5}, EVERY, marks=pytest.mark.slow),
+        pytest.param(swept, {"steps": 3, "method": Magnus(6)}, ("vjp", "fwd-rev"), marks=pytest.mark.slow),
         pytest.param(
-            lambda t, u, p: p[0] * t * (Z @ u) + p[1] * (X @ u), {"step_size": 0.2, "method": Taylor((-3.0, 3.0))},
-            marks=pytest.mark.slow,
+            lambda t, u, p: p[0] * t * (Z @ u) + p[1] * (X @ u), {"steps": 3, "method": Taylor((-3.0, 3.0))},
+            ("vjp", "fwd-rev"), marks=pytest.mark.slow,
         ),
-        pytest.param(lambda t, p: p[0] * Z + p[1] * X, {"method": Eigh(), "steps": 2}, marks=pytest.mark.slow),
-        pytest.param(lambda t, p: p[0] * t * Z + p[1] * X, {"steps": 4, "adjoint": TwoLevel()}, marks=pytest.mark.slow),
         pytest.param(
-            lambda t, p: p[0] * t * Z + p[1] * X, {"steps": 4, "adjoint": Uncompute(2)}, marks=pytest.mark.slow
+            lambda t, p: p[0] * Z + p[1] * X, {"method": Eigh(), "steps": 2}, ("vjp", "rev-rev"), marks=pytest.mark.slow
         ),
+        pytest.param(swept, {"steps": 4, "adjoint": TwoLevel()}, ONCE_REVERSE, marks=pytest.mark.slow),
+        pytest.param(swept, {"steps": 4, "adjoint": Uncompute(2)}, ONCE_REVERSE, marks=pytest.mark.slow),
     ],
 )  # fmt: skip
-def test_all_modes(H, options):
+def test_all_modes(H, options, modes):
     """By the state, the times, the parameters, and what H closes over."""
 
     def states(psi, ts, p, shift):
@@ -213,7 +218,6 @@ def test_all_modes(H, options):
         return propagate(lambda t, p: H(t, p) + shift * Z, psi, ts, p, **options)
 
     ts = jnp.array([0.1, 0.5, 1.2])
-    modes = ("vjp",) if options == {"steps": 2} else EVERY
     check_derivatives(states, jnp.array([1.0, 0.3j]), ts, (1.0, 0.7), 0.2, samples=1, modes=modes, throw=True)
 
 

@@ -124,7 +124,8 @@ def propagate(
         step_size: steps of this length (a little less, so that they end at ts), instead.
         jumps: further times where H jumps, as `PiecewiseConstant` drives say it themselves.
         adjoint: `Uncompute()`, or `Uncompute(m)` with `steps=`, which stores every m-th state. `Checkpoint(m)`,
-            `TwoLevel()`, `Direct()` as in `loops.scan`, with `steps=`, without jumps.
+            `TwoLevel()`, `Direct()` as in `loops.scan`, with `steps=`, without jumps; second derivatives with those
+            are for forward mode over forward mode.
         max_steps: bound on the steps that rtol may ask for.
         throw: if False, return a `Solution`, at the cost of one sweep backwards, and of one with twice as many steps if
             their number was given.
