@@ -174,6 +174,7 @@ def test_many_drives_share_one_grid():
     assert found.steps < 1000 and found.converged
 
 
+@pytest.mark.slow
 def test_pieces_are_exact():
     """Constant between jumps: one exponential each, in compiled programs, whatever is differentiated."""
     values, times = jnp.array([0.3, -0.7, 0.4]), jnp.array([0.0, 0.5, 1.5, 2.5])
