@@ -16,7 +16,7 @@ from pullback.core._errors import (
     nearest,
 )
 from pullback.core._estimate import Estimate
-from pullback.core._forms import distance, inexact_arrays, keeps_form, only_arrays
+from pullback.core._forms import all_finite, distance, inexact_arrays, keeps_form, only_arrays
 from pullback.core._fused import fused
 from pullback.core._hoist import hoist, refuse_mixture
 from pullback.core._linear_map import linear_map
@@ -65,6 +65,7 @@ __all__ = [
     "require_device",
     "error_if",
     # numbers
+    "all_finite",
     "complex_dtype",
     "distance",
     "inexact_arrays",

@@ -81,6 +81,11 @@ def keeps_form(
             )
 
 
+def all_finite(tree: PyTree) -> Array:
+    """Whether no entry is NaN or infinite."""
+    return jnp.all(jnp.array([jnp.isfinite(a).all() for a in jax.tree.leaves(tree)]))
+
+
 def distance(found: PyTree, true: PyTree) -> Array:
     """The largest difference over the largest entry of `true`; without derivatives."""
 

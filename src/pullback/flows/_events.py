@@ -27,7 +27,7 @@ from pullback.core import RESULTS, InputError, error_if, hoist, instantiated, jv
 from pullback.flows._crossings import Found, System, crossings
 from pullback.flows._search import where
 from pullback.flows._steppers import RK4, explicit_step, step_of
-from pullback.flows._steps import Grid, Problem, moved
+from pullback.flows._steps import Grid, Problem, moved, moved_start
 from pullback.loops import counted_scan
 
 
@@ -82,7 +82,7 @@ def solve_with_events(
 ) -> tuple[Path, tuple, RESULTS]:
     """(path, outcome of the search, what went wrong with the events)."""
     system, consts = _system(events, most, y0, ts, p)
-    start = jax.tree.map(lambda a: a[0], moved(problem, True, jax.tree.map(lambda a: a[None], y0), ts[:1], p))
+    start = moved_start(problem, y0, ts, p)
     (ys, times, before, after, end), found, outcome = _path(
         problem, system, start, jax.lax.stop_gradient(ts), (p, *consts)
     )

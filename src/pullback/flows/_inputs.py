@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import diffrax
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
@@ -30,6 +29,7 @@ from pullback.core import (
 )
 from pullback.flows._steppers import Coupled, check, ready
 from pullback.flows._steps import Problem
+from pullback.flows._times import check_times
 
 _STORED = 4 * 2**20  # bytes of states that the default adjoint stores before it takes two levels
 _NOT_MONOTONIC = "ts must increase, or decrease, from each time to the next, and be finite."
@@ -104,13 +104,8 @@ def _times(name: str, ts: Any, y0: PyTree[Array]) -> Array:
     ts = jnp.asarray(ts)
     if jnp.iscomplexobj(ts):
         raise InputError(f"{name}: ts must be real, got {ts.dtype}.")
-    if ts.ndim != 1 or len(ts) < 2:
-        raise InputError(f"{name}: ts must be two times or more in one axis, got the shape {ts.shape}.")
     ts = ts.astype(real)
-    if not isinstance(ts, Tracer):
-        steps: Any = np.diff(np.asarray(ts))
-        if not (np.isfinite(steps).all() and (np.all(steps > 0) or np.all(steps < 0))):
-            raise InputError(f"{name}: {_NOT_MONOTONIC}")
+    check_times(name, ts)
     return ts
 
 

@@ -33,17 +33,15 @@ from pullback.core import (
     InputError,
     Solution,
     by_throw,
-    complex_dtype,
     error_if,
     only_arrays,
-    refuse_half,
     vary_like,
     whole_number,
 )
 from pullback.flows._hamiltonian import Family, family
 from pullback.flows._odeint import odeint
 from pullback.flows._spectrum import facts_of, hermitian
-from pullback.flows._times import Numbers, check_times, monotonic
+from pullback.flows._times import Numbers, monotonic, state_and_times
 from pullback.linalg import expm
 from pullback.loops import scan
 
@@ -262,22 +260,12 @@ def trajectories(
 
 
 def _start(name: str, state: Any, ts: Any) -> tuple[Array, Array]:
-    try:
-        state, ts = jnp.asarray(state), jnp.asarray(ts)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: the state and ts must be arrays of numbers: {error}") from error
-    if state.ndim not in (1, 2) or state.size == 0 or (state.ndim == 2 and state.shape[0] != state.shape[1]):
+    state, ts = state_and_times(name, "the state", state, ts, forward=True)
+    if state.ndim not in (1, 2) or (state.ndim == 2 and state.shape[0] != state.shape[1]):
         raise InputError(f"{name}: the state must be a vector, or a square matrix, got the shape {state.shape}.")
-    state = state if jnp.issubdtype(state.dtype, jnp.inexact) else state.astype(float)
-    refuse_half(name, state.dtype, "the state")
-    state = state.astype(complex_dtype(state.dtype))
-    check_times(name, ts, forward=True)
-    ts = ts.astype(state.real.dtype)
-    if not isinstance(state, Tracer):
+    if not isinstance(state, Tracer) and state.ndim == 2:
         values = np.asarray(state)
-        if not np.isfinite(values).all():
-            raise InputError(f"{name}: the state contains NaN or infinite entries.")
-        if values.ndim == 2 and np.abs(values - values.conj().T).max() > 1e-6 * np.abs(values).max():
+        if np.abs(values - values.conj().T).max() > 1e-6 * np.abs(values).max():
             raise InputError(f"{name}: rho0 is not Hermitian.")
     return monotonic(name, state, ts, forward=True), ts
 

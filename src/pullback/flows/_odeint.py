@@ -28,6 +28,7 @@ from pullback.core import (
     Checkpoint,
     InputError,
     Solution,
+    all_finite,
     by_throw,
     distance,
     instantiated,
@@ -36,9 +37,9 @@ from pullback.core import (
 from pullback.flows._backsolve import backsolved, way_back
 from pullback.flows._events import Event, solve_with_events
 from pullback.flows._inputs import Method, checked_times, prepare
-from pullback.flows._search import search
+from pullback.flows._search import how_it_went, search
 from pullback.flows._steppers import Coupled, principal
-from pullback.flows._steps import Problem, even_counts, even_grid, moved, on_grid, round_trip
+from pullback.flows._steps import Problem, even_counts, even_grid, moved, moved_start, on_grid, round_trip
 
 _APART = 1e3  # times the tolerance: more than this between the two copies of a reversible method is no longer error
 _APART_OF_FIXED = 0.1  # of the largest entry, for steps of one length
@@ -116,7 +117,7 @@ def odeint(
     backsolve = isinstance(adjoint, Backsolve)
     ys, outcome = _fixed(problem, y0, ts, p) if step_size else _adaptive(problem, backsolve, y0, ts, p)
     arrived, failed, steps, rejected, largest, apart, missed = outcome
-    result = _how_it_went(arrived, failed)
+    result = how_it_went(arrived, failed)
     result = RESULTS.where(apart <= _APART, result, RESULTS.parted)
     stats: dict[str, Any] = {"rejected": rejected.astype(int)}
     if problem.certified:
@@ -125,7 +126,7 @@ def odeint(
     elif backsolve and not throw:
         stats["round_trip"], lost = way_back(problem, ys, ts, p)
         result = RESULTS.where(lost, RESULTS.irreversible, result)
-    result = RESULTS.where(_finite((ys, ts)), result, RESULTS.nonfinite)
+    result = RESULTS.where(all_finite((ys, ts)), result, RESULTS.nonfinite)
     solution = Solution(checked_times("odeint", ys, ts), result, largest, steps.astype(int), stats)
     return solution.unwrap("odeint") if throw else solution
 
@@ -136,20 +137,11 @@ def _with_events(problem: Problem, events, max_events: int, adjoint, y0, ts, p, 
     path, outcome, of_events = solve_with_events(problem, events, max_events, y0, ts, p)
     arrived, failed, steps, rejected, largest, _ = outcome
     result = RESULTS.where(of_events == RESULTS.no_event, RESULTS.successful, of_events)
-    result = RESULTS.where(result == RESULTS.successful, _how_it_went(arrived, failed), result)
+    result = RESULTS.where(result == RESULTS.successful, how_it_went(arrived, failed), result)
     result = RESULTS.where(result == RESULTS.successful, of_events, result)
-    result = RESULTS.where(_finite((path.end, path.end_time)), result, RESULTS.nonfinite)
+    result = RESULTS.where(all_finite((path.end, path.end_time)), result, RESULTS.nonfinite)
     solution = Solution(checked_times("odeint", path, ts), result, largest, steps.astype(int), {"rejected": rejected})
     return solution.unwrap("odeint") if throw else solution
-
-
-def _how_it_went(arrived, failed):
-    result = RESULTS.where(arrived > 0, RESULTS.successful, RESULTS.max_steps_reached)
-    return RESULTS.where(failed > 0, RESULTS.stalled, result)
-
-
-def _finite(tree):
-    return jnp.all(jnp.array([jnp.isfinite(a).all() for a in jax.tree.leaves(tree)]))
 
 
 def _fixed(problem: Problem, y0, ts, p):
@@ -168,7 +160,7 @@ def _fixed(problem: Problem, y0, ts, p):
 
 
 def _adaptive(problem: Problem, backsolve: bool, y0, ts, p):
-    y0 = jax.tree.map(lambda a: a[0], moved(problem, True, jax.tree.map(lambda a: a[None], y0), ts[:1], p))
+    y0 = moved_start(problem, y0, ts, p)
     fixed = jax.lax.stop_gradient(ts)
     if backsolve:
         ys, outcome = backsolved(problem, y0, fixed, p)

@@ -26,17 +26,15 @@ from pullback.core import (
     Solution,
     Uncompute,
     by_throw,
-    complex_dtype,
     hoist,
     is_varying,
     only_arrays,
-    refuse_half,
     vary_like,
     whole_number,
 )
 from pullback.flows._hamiltonian import Family, family
 from pullback.flows._spectrum import facts_of, hermitian
-from pullback.flows._times import Numbers, check_times, monotonic
+from pullback.flows._times import Numbers, monotonic, state_and_times
 from pullback.flows._unitary import (
     Chebyshev,
     CommutatorFree,
@@ -153,7 +151,8 @@ def propagate(
         '1.0000'
     """
     only_arrays("propagate", "params", params)
-    psi0, ts = _start(psi0, ts)
+    psi0, ts = state_and_times("propagate", "psi0", psi0, ts)
+    psi0 = monotonic("propagate", psi0, ts)
     steps = _check_options(rtol, steps, step_size, max_steps)
     jumps = jnp.ravel(jnp.asarray(jumps)).astype(ts.dtype)
     if isinstance(method, SplitOperator):
@@ -346,25 +345,6 @@ def _splitting(method: SplitOperator, H: Any, psi0: Array, ts: Array, params: Py
             "propagate: T or V is complex. What it absorbs cannot be undone: pass adjoint=Checkpoint() and steps=."
         )
     return _System(splitting_step(method.order, *H), method.order, jnp.zeros((), ts.dtype), None, False, unitary)
-
-
-def _start(psi0: Any, ts: Any) -> tuple[Array, Array]:
-    """Both as arrays of one precision."""
-    try:
-        psi0, ts = jnp.asarray(psi0), jnp.asarray(ts)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"propagate: psi0 and ts must be arrays of numbers: {error}") from error
-    if not jnp.issubdtype(psi0.dtype, jnp.number) or psi0.size == 0:
-        raise InputError(f"propagate: psi0 must be an array of numbers, got {psi0.dtype}{list(psi0.shape)}.")
-    if not jnp.issubdtype(psi0.dtype, jnp.inexact):
-        psi0 = psi0.astype(float)
-    refuse_half("propagate", psi0.dtype, "psi0")
-    psi0 = psi0.astype(complex_dtype(psi0.dtype))
-    check_times("propagate", ts)
-    ts = ts.astype(psi0.real.dtype)
-    if not isinstance(psi0, Tracer) and not np.isfinite(np.asarray(psi0)).all():
-        raise InputError("propagate: psi0 contains NaN or infinite entries.")
-    return monotonic("propagate", psi0, ts), ts
 
 
 def _check_options(rtol, steps, step_size, max_steps) -> int | None:

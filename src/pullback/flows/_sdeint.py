@@ -22,13 +22,12 @@ from typing import Any
 import diffrax
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Inexact, PyTree
 
-from pullback.core import Adjoint, Checkpoint, InputError, Uncompute, error_if, only_arrays, refuse_half, whole_number
+from pullback.core import Adjoint, Checkpoint, InputError, Uncompute, error_if, only_arrays, whole_number
 from pullback.flows._steppers import Euler
-from pullback.flows._times import Numbers, check_times, monotonic
+from pullback.flows._times import Numbers, monotonic, state_and_times
 from pullback.loops import reversible_scan, scan
 
 Field = Callable[[Array, Array, PyTree], Array]
@@ -88,7 +87,8 @@ def sdeint(
         '0.0498'
     """
     only_arrays("sdeint", "params", params)
-    start, times = _start(y0, ts)
+    start, times = state_and_times("sdeint", "y0", y0, ts, forward=True, to_complex=False)
+    start = monotonic("sdeint", start, times, forward=True)
     if (steps := whole_number("sdeint", "steps", steps)) < 1:
         raise InputError(f"sdeint: steps must be positive, got {steps}.")
     if not isinstance(method, SCHEMES):
@@ -161,22 +161,6 @@ def sdeint(
             raise InputError(text)
         return ys
     return error_if(ys, ~finite, text)
-
-
-def _start(y0: Any, ts: Any) -> tuple[Array, Array]:
-    try:
-        y0, ts = jnp.asarray(y0), jnp.asarray(ts)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"sdeint: y0 and ts must be arrays of numbers: {error}") from error
-    if y0.size == 0 or not jnp.issubdtype(y0.dtype, jnp.number):
-        raise InputError(f"sdeint: y0 must be an array of numbers, got {y0.dtype}{list(y0.shape)}.")
-    y0 = y0 if jnp.issubdtype(y0.dtype, jnp.inexact) else y0.astype(float)
-    refuse_half("sdeint", y0.dtype, "y0")
-    if not isinstance(y0, Tracer) and not np.isfinite(np.asarray(y0)).all():
-        raise InputError("sdeint: y0 contains NaN or infinite entries.")
-    check_times("sdeint", ts, forward=True)
-    ts = ts.astype(y0.real.dtype)
-    return monotonic("sdeint", y0, ts, forward=True), ts
 
 
 def _checked(drift: Field, diffusion: Field, y0: Array, ts: Array, params: PyTree):

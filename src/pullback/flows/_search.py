@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from equinox.internal import unvmap_any
 from jaxtyping import Array, PyTree
 
-from pullback.core import vary_like
+from pullback.core import RESULTS, vary_like
 from pullback.flows._steppers import Coupled, is_fsal, principal, step_of
 from pullback.flows._steps import Grid, Problem
 
@@ -236,6 +236,12 @@ def _scaled(controller, y, new, error):
         return e / (controller.atol + jnp.maximum(jnp.abs(a), jnp.abs(b)) * controller.rtol)
 
     return jax.tree.map(of, y, new, error)
+
+
+def how_it_went(arrived, failed) -> RESULTS:
+    """What is said of a search: whether the last time was reached, and if not, why."""
+    result = RESULTS.where(arrived > 0, RESULTS.successful, RESULTS.max_steps_reached)
+    return RESULTS.where(failed > 0, RESULTS.stalled, result)
 
 
 def where(condition: Array, a: PyTree, b: PyTree) -> PyTree:

@@ -162,3 +162,8 @@ def _moved_jvp(problem, start, primals, tangents):
         return jax.vmap(lambda t, h, y: explicit_step(diffrax.Tsit5.tableau, problem.at(p), t, h, y).y)(t, h, ys)
 
     return jvp_of_live(of, primals, tangents)
+
+
+def moved_start(problem: Problem, y0, ts, p):
+    """The first state as a function of the first time."""
+    return jax.tree.map(lambda a: a[0], moved(problem, True, jax.tree.map(lambda a: a[None], y0), ts[:1], p))

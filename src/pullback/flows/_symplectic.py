@@ -35,6 +35,7 @@ from pullback.core import (
     InputError,
     Solution,
     Uncompute,
+    all_finite,
     by_throw,
     inexact_arrays,
     keeps_form,
@@ -318,7 +319,6 @@ def _start(q0, p0):
 
 def _certified(q, p, rest, n, every, energy, start):
     """The `Solution`, from those of the blocks."""
-    finite = jnp.all(jnp.array([jnp.isfinite(a).all() for a in jax.tree.leaves((q, p))]))
     if rest == ():  # an adjoint that stores: nothing is undone
         result, residual = RESULTS.successful, jnp.zeros(())
     elif every is None:
@@ -326,7 +326,7 @@ def _certified(q, p, rest, n, every, energy, start):
     else:
         worst = jnp.argmax(rest.residual)
         result, residual = jax.tree.map(lambda a: a[worst], (rest.result, rest.residual))
-    result = RESULTS.where(finite, result, RESULTS.nonfinite)
+    result = RESULTS.where(all_finite((q, p)), result, RESULTS.nonfinite)
     stats = {}
     if energy is not None:
         last = (q, p) if every is None else jax.tree.map(lambda a: a[-1], (q, p))

@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
-from pullback.core import RESULTS, Solution, by_throw, error_if, instantiated, jvp_of_live
+from pullback.core import RESULTS, Solution, all_finite, by_throw, error_if, instantiated, jvp_of_live
 from pullback.flows._inputs import Method, checked_times, prepare
-from pullback.flows._search import search
+from pullback.flows._search import how_it_went, search
 from pullback.flows._steppers import step_of
-from pullback.flows._steps import Problem, moved
+from pullback.flows._steps import Problem, moved_start
 from pullback.loops import counted_scan
 
 
@@ -100,13 +100,10 @@ def trajectory(
     method = Method("trajectory", rtol, atol, step_size, stepper, None, max_steps)
     problem, y0, ts, p = prepare(f, y0, span, params, method)
     problem = problem._replace(block=1, max_steps=max_steps)
-    y0 = jax.tree.map(lambda a: a[0], moved(problem, True, jax.tree.map(lambda a: a[None], y0), ts[:1], p))
+    y0 = moved_start(problem, y0, ts, p)
     fixed = jax.lax.stop_gradient(ts)
     (states, times), (arrived, failed, steps, rejected, largest, _) = _recorded(problem, y0, fixed, p)
-    result = RESULTS.where(arrived > 0, RESULTS.successful, RESULTS.max_steps_reached)
-    result = RESULTS.where(failed > 0, RESULTS.stalled, result)
-    finite = jnp.all(jnp.array([jnp.isfinite(a).all() for a in jax.tree.leaves(states)]))
-    result = RESULTS.where(finite, result, RESULTS.nonfinite)
+    result = RESULTS.where(all_finite(states), how_it_went(arrived, failed), RESULTS.nonfinite)
     path = Trajectory(times, checked_times("trajectory", states, ts), steps.astype(int), problem, p)
     solution = Solution(path, result, largest, path.number, {"rejected": rejected.astype(int)})
     return solution.unwrap("trajectory") if throw else solution
