@@ -7,8 +7,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from pullback.core._compat import ClosedJaxpr, Literal
-from pullback.trust._diagnose._program import called
+from pullback.core._compat import ClosedJaxpr
+from pullback.trust._diagnose._program import called, followed
 
 _CONSTANT, _AFFINE, _OTHER = range(3)
 _PRODUCTS = {"mul", "dot_general", "conv_general_dilated"}
@@ -42,17 +42,11 @@ def is_affine(step: ClosedJaxpr, consts: int, carry: int) -> bool:
 
 
 def _levels(program: ClosedJaxpr, inputs: list[int]) -> list[int]:
-    known: dict[Any, int] = dict(zip(program.jaxpr.invars, inputs, strict=True))
-
-    def read(variable):
-        return _CONSTANT if isinstance(variable, Literal) else known.get(variable, _CONSTANT)
-
-    for equation in program.jaxpr.eqns:
-        levels = [read(v) for v in equation.invars]
+    def of_equation(equation, levels):
         inner = called(equation)
-        found = [_level(equation, levels)] * len(equation.outvars) if inner is None else _levels(inner, levels)
-        known.update(zip(equation.outvars, found))
-    return [read(v) for v in program.jaxpr.outvars]
+        return [_level(equation, levels)] * len(equation.outvars) if inner is None else _levels(inner, levels)
+
+    return followed(program, inputs, _CONSTANT, of_equation)
 
 
 def _level(equation: Any, levels: list[int]) -> int:

@@ -6,8 +6,8 @@ whether an iteration has converged; elsewhere the derivative is that of the numb
 
 from typing import Any
 
-from pullback.core._compat import ClosedJaxpr, Literal
-from pullback.trust._diagnose._program import called, equations
+from pullback.core._compat import ClosedJaxpr
+from pullback.trust._diagnose._program import called, equations, followed
 
 _LOOPS = ("scan", "while")
 
@@ -21,26 +21,22 @@ def cut_off(program: ClosedJaxpr) -> set[int]:
 
 def _follow(program: ClosedJaxpr, inputs: list[frozenset], found: set[int]) -> list[frozenset]:
     """What the results come from: ids of loops, and None for `stop_gradient`."""
-    known: dict[Any, frozenset] = dict(zip(program.jaxpr.invars, inputs, strict=True))
 
-    def read(variable):
-        return frozenset() if isinstance(variable, Literal) else known.get(variable, frozenset())
-
-    for equation in program.jaxpr.eqns:
-        name, sources = equation.primitive.name, [read(v) for v in equation.invars]
-        source = frozenset().union(*sources)
+    def of_equation(equation, sources):
+        name, source = equation.primitive.name, frozenset().union(*sources)
         if name.startswith("custom_"):
-            found |= {id(e) for e in _loops_within(equation)}
+            found.update(id(e) for e in _loops_within(equation))
         if name == "stop_gradient":
-            found |= source - {None}
+            found.update(source - {None})
             source |= {None}
         elif name in _LOOPS:
-            found |= {id(equation)} if None in source else set()
+            if None in source:
+                found.add(id(equation))
             source |= {id(equation)}
         inner = called(equation)
-        results = [source] * len(equation.outvars) if inner is None else _follow(inner, sources, found)
-        known.update(zip(equation.outvars, results))
-    return [read(v) for v in program.jaxpr.outvars]
+        return [source] * len(equation.outvars) if inner is None else _follow(inner, sources, found)
+
+    return followed(program, inputs, frozenset(), of_equation)
 
 
 def _loops_within(equation: Any) -> list:

@@ -67,6 +67,18 @@ def evaluate(program: ClosedJaxpr, values: list, rules: Mapping[str, Rule]) -> l
     return [read(v) for v in program.jaxpr.outvars]
 
 
+def followed(program: ClosedJaxpr, inputs: list, nothing: Any, of_equation: Callable[[Any, list], list]) -> list:
+    """What is known of the results, from what is known of the inputs, equation by equation; of constants `nothing`."""
+    known: dict[Any, Any] = dict(zip(program.jaxpr.invars, inputs, strict=True))
+
+    def read(variable):
+        return nothing if isinstance(variable, Literal) else known.get(variable, nothing)
+
+    for equation in program.jaxpr.eqns:
+        known.update(zip(equation.outvars, of_equation(equation, [read(v) for v in equation.invars])))
+    return [read(v) for v in program.jaxpr.outvars]
+
+
 def _results(equation: Any, values: list, rules: Mapping[str, Rule]) -> list:
     name = equation.primitive.name
     if name in rules:

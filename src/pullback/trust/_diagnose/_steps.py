@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from pullback.core._compat import ClosedJaxpr, Literal
-from pullback.trust._diagnose._program import called, equations
+from pullback.trust._diagnose._program import called, equations, followed
 
 NOTHING, BY_STEPS, SMOOTHLY = range(3)
 _STEPS = {"floor", "ceil", "round", "sign", "argmax", "argmin", "eq", "ne", "lt", "le", "gt", "ge", "is_finite"}
@@ -22,16 +22,11 @@ def moves_by_steps(program: ClosedJaxpr, varied: list[bool]) -> bool:
 
 
 def _dependence(program: ClosedJaxpr, inputs: list[int]) -> list[int]:
-    known: dict[Any, int] = dict(zip(program.jaxpr.invars, inputs, strict=True))
+    def of_equation(equation, levels):
+        found = zip(equation.outvars, _of_equation(equation, levels))
+        return [min(level, BY_STEPS) if _is_whole(variable) else level for variable, level in found]
 
-    def read(variable):
-        return NOTHING if isinstance(variable, Literal) else known.get(variable, NOTHING)
-
-    for equation in program.jaxpr.eqns:
-        levels = [read(v) for v in equation.invars]
-        for variable, level in zip(equation.outvars, _of_equation(equation, levels)):
-            known[variable] = min(level, BY_STEPS) if _is_whole(variable) else level
-    return [read(v) for v in program.jaxpr.outvars]
+    return followed(program, inputs, NOTHING, of_equation)
 
 
 def _of_equation(equation: Any, levels: list[int]) -> list[int]:
